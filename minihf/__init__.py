@@ -1,1 +1,42 @@
+"""minihf: Hugging Face `transformers` rebuilt by hand, chapter by chapter.
+
+Public names load the module that defines them when they are first used, so that `from minihf import AutoTokenizer` takes
+milliseconds and never imports torch. The table below is the public API; `tests/test_api.py` compares it with the imports
+that editors and type checkers read.
+"""
 __version__ = "0.0.1"
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+_MODULES = {
+    "auto": "AutoConfig AutoTokenizer AutoModel AutoModelForMaskedLM AutoModelForCausalLM",
+    "config": "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config",
+    "modeling": "PreTrainedModel",
+    "models.bert": "BertModel BertForMaskedLM BertLMHeadModel",
+    "tokenizers.base": "AddedToken BatchEncoding PreTrainedTokenizer BertTokenizer BertTokenizerFast",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    else:
+        try:
+            value = import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as e:
+            if e.name != f"{__name__}.{name}":
+                raise
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
+
+if TYPE_CHECKING:
+    from .auto import AutoConfig, AutoModel

@@ -1,0 +1,5 @@
+import sys
+
+from minihf.cli import main
+
+sys.exit(main())
