@@ -34,7 +34,8 @@ def fields_of(cls: type) -> dict[str, tuple]:  # name -> (type, default), base c
         known = {}
         for c in reversed(cls.__mro__):
             known |= {k: (t, getattr(cls, k)) for k, t in get_annotations(c).items()}
-        cls._fields = known
+        cls._fields = {k: (t, None if isinstance(v, property) else v) for k, (t, v) in known.items()}
+        return cls._fields
     return known
 
 # %% ../nbs/05_config.ipynb #fits
