@@ -38,14 +38,18 @@ def strip(
     style()
     lit = here if isinstance(here, int) else STAGES.index(here)
     fig, ax = plt.subplots(figsize=(8, 0.9))
+    left = 0.0
     for i, stage in enumerate(STAGES):
+        width = 0.9 + 0.16 * len(stage)
+        at = left + width / 2
         box = dict(boxstyle="round,pad=0.4", fc=BLUE if i == lit else "none", ec=BLUE if i == lit else INK)
-        ax.text(i, 0, stage, ha="center", va="center", bbox=box, color="white" if i == lit else INK)
+        ax.text(at, 0, stage, ha="center", va="center", bbox=box, color="white" if i == lit else INK)
         if i:
-            ax.annotate("", (i - 0.36, 0), (i - 0.64, 0), arrowprops=dict(arrowstyle="->", color=INK))
-    if name:
-        ax.text(lit, 0.62, name, ha="center", color=BLUE, fontsize=9)
-    ax.set(xlim=(-0.5, len(STAGES) - 0.5), ylim=(-0.5, 0.9))
+            ax.annotate("", (left, 0), (left - 0.8, 0), arrowprops=dict(arrowstyle="->", color=INK))
+        if i == lit and name:
+            ax.text(at, 0.62, name, ha="center", color=BLUE, fontsize=9)
+        left += width + 0.8
+    ax.set(xlim=(0, left - 0.8), ylim=(-0.5, 0.9))
     ax.axis("off")
     plt.close(fig)
     return fig

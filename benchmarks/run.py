@@ -1,0 +1,203 @@
+"""minihf and transformers side by side: python benchmarks/run.py [names] [--rounds N] [--threads 1] [--json FILE]
+
+The two libraries run in processes of their own and take turns, so that whatever else the machine does meets both. A ratio is
+the median over the rounds of (transformers' time / minihf's time): above 1, minihf is faster. Results are compared as well.
+"""
+import argparse
+import hashlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+LIBS = ("minihf", "transformers")
+
+
+# --- the worker: one library, one case -------------------------------------------------------
+def digest(x):
+    "Something small that is equal when results are: exact for ids and text, a sample of values for floats"
+    if hasattr(x, "is_floating_point"):
+        if x.is_floating_point():
+            flat = x.detach().float().flatten()
+            return ["float", list(x.shape), flat[:: max(1, len(flat) // 200)].tolist()]
+        x = x.tolist()
+    return ["exact", hashlib.sha256(repr(x).encode()).hexdigest()]
+
+
+def worker(lib, name, threads):
+    import importlib
+
+    from cases import CASES
+
+    import torch
+
+    torch.set_num_threads(threads)
+    case, hf = CASES[name], importlib.import_module(lib)
+    out, sys.stdout = sys.stdout, sys.stderr
+    work = case(hf)
+    for line in sys.stdin:
+        i = int(line)
+        if case.fresh:
+            work = case(hf)
+        start = time.perf_counter()
+        for _ in range(case.repeat):
+            result = work(i)
+        seconds = (time.perf_counter() - start) / case.repeat
+        print(json.dumps([seconds, digest(result)]), file=out, flush=True)
+
+
+# --- the driver ------------------------------------------------------------------------------
+def environment(threads):
+    one = {k: str(threads) for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")}
+    quiet = dict(TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+    return {**os.environ, **one, **quiet}
+
+
+def agree(a, b, atol=1e-4):
+    if a[0] == b[0] == "float":
+        return a[1] == b[1] and all(abs(x - y) <= atol for x, y in zip(a[2], b[2]))
+    return a == b
+
+
+def run_case(name, rounds, threads):
+    "[(seconds of minihf, seconds of transformers)], and whether all results agreed"
+    from cases import CASES
+
+    cmd = [sys.executable, __file__, "--worker"]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(threads))
+    procs = {lib: subprocess.Popen([*cmd, lib, name, str(threads)], **pipes) for lib in LIBS}
+    pairs, equal = [], True
+
+    def ask(lib, i):
+        p = procs[lib]
+        p.stdin.write(f"{i}\n")
+        p.stdin.flush()
+        line = p.stdout.readline()
+        if not line:
+            raise SystemExit(f"{lib} failed in {name}")
+        return json.loads(line)
+
+    for i in range((rounds or CASES[name].rounds) + 1):
+        order = LIBS if i % 2 else LIBS[::-1]
+        got = {lib: ask(lib, i) for lib in order}
+        equal &= agree(got["minihf"][1], got["transformers"][1])
+        if i:  # the first round warms up
+            pairs.append(tuple(got[lib][0] for lib in LIBS))
+    for p in procs.values():
+        p.stdin.close()
+        p.wait()
+    return pairs, equal
+
+
+def run_process(code, peak, threads):
+    "Seconds that the script measured or took, or its peak memory in bytes"
+    if peak:
+        code += "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(threads))
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"{done.stderr}\nfailed:\n{code}")
+    lines = done.stdout.split()
+    return float(lines[-1]) if lines else seconds
+
+
+def run_script(name, rounds, threads, folders):
+    from scripts import SCRIPTS
+
+    s = SCRIPTS[name]
+    sides = s["against"] or LIBS
+    pairs = []
+    for i in range((rounds or 7) + 1):
+        codes = [s["code"].replace("LIB", o).replace("LINE", o) for o in sides]
+        for key, folder in folders.items():
+            codes = [c.replace(key, repr(folder)) for c in codes]
+        times = {}
+        for k in (0, 1) if i % 2 else (1, 0):
+            times[k] = run_process(codes[k], s["peak"], threads)
+        if i:
+            pairs.append((times[0], times[1]))
+    return pairs, None
+
+
+def base_model(folder):
+    "A BERT of bert-base's size with random weights, and MiniLM's vocabulary"
+    from cases import minilm
+
+    import minihf
+
+    minihf.BertModel(minihf.BertConfig()).save_pretrained(folder)
+    minihf.BertTokenizer.from_pretrained(minilm()).save_pretrained(folder)
+    return folder
+
+
+def show(x, peak):
+    return f"{x / 2**20:.0f} MB" if peak else f"{x:.2f} s" if x >= 1 else f"{x * 1e3:.2f} ms"
+
+
+def row(title, pairs, equal, peak=False):
+    ratios = sorted(b / a for a, b in pairs)
+    ours, theirs = (statistics.median(p[k] for p in pairs) for k in (0, 1))
+    low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+    mark = {True: "equal", False: "DIFFERENT", None: ""}[equal]
+    ratio = statistics.median(ratios)
+    print(f"| {title} | {show(ours, peak)} | {show(theirs, peak)} | **{ratio:.2f}** | {low:.2f}–{high:.2f} | {mark} |", flush=True)
+    return dict(title=title, minihf=ours, transformers=theirs, ratio=ratio, low=low, high=high, equal=equal)
+
+
+def machine(threads):
+    import torch
+    import transformers
+
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        cpu = next((o.split(":")[1].strip() for o in info.read_text().splitlines() if "model name" in o), cpu)
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {threads} thread(s) a side; Python {platform.python_version()}, "
+        f"torch {torch.__version__}, transformers {transformers.__version__}"
+    )
+
+
+def main():
+    if sys.argv[1:2] == ["--worker"]:
+        return worker(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    from cases import CASES
+    from scripts import SCRIPTS
+
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("names", nargs="*", help=f"beginnings of: {', '.join([*SCRIPTS, *CASES])}")
+    p.add_argument("--rounds", type=int)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--json")
+    a = p.parse_args()
+    wanted = lambda n: not a.names or any(n.startswith(o) for o in a.names)
+    print(machine(a.threads), end="\n\n")
+    print("| | minihf | transformers | ratio | middle half | results |\n|---|---|---|---|---|---|")
+    rows = []
+    with tempfile.TemporaryDirectory() as tmp:
+        from cases import minilm
+
+        folders = dict(PATH=minilm())
+        if any("BASE" in s["code"] and wanted(n) for n, s in SCRIPTS.items()):
+            folders["BASE"] = base_model(tmp)
+        for n, s in SCRIPTS.items():
+            if wanted(n):
+                rows.append(row(s["title"], *run_script(n, a.rounds, a.threads, folders), s["peak"]))
+        for n, c in CASES.items():
+            if wanted(n):
+                rows.append(row(c.title, *run_case(n, a.rounds, a.threads)))
+    if a.json:
+        Path(a.json).write_text(json.dumps(dict(machine=machine(a.threads), rows=rows), indent=1) + "\n")
+    return any(r["equal"] is False for r in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"The package's front door: lazy names, light imports, errors, and what editors see."
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minihf
+
+
+def python(code):
+    "Standard output of `code` in a fresh interpreter"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("name", minihf.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(minihf, name) is not None
+    assert name in dir(minihf)
+
+
+def test_star_import_gives_the_public_names():
+    names = {}
+    exec("from minihf import *", names)
+    assert set(minihf.__all__) <= set(names)
+
+
+def test_submodules_are_attributes():
+    assert python("import minihf; print(minihf.tokenizers.wordpiece.__name__)") == ["minihf.tokenizers.wordpiece"]
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="AutoMagic"):
+        minihf.AutoMagic
+    with pytest.raises(ImportError, match="AutoMagic"):
+        exec("from minihf import AutoMagic")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from minihf import AutoTokenizer", "from minihf import AutoConfig, BertConfig", "from minihf import BertTokenizer",
+     "import minihf.hub", "import minihf.cli"],
+)
+def test_light_imports(line):
+    heavy = "torch matplotlib huggingface_hub accelerate transformers tokenizers fastcore numpy"
+    loaded = python(f"{line}\nimport sys\nprint(*[m for m in '{heavy}'.split() if m in sys.modules])")
+    assert loaded == []
+
+
+def test_using_a_tokenizer_needs_no_torch():
+    code = """if 1:
+        import sys
+        from minihf import AutoTokenizer
+        tokenizer = AutoTokenizer.from_pretrained("minihf/tiny-bert")
+        print(len(tokenizer("a sentence")["input_ids"]) > 2, "torch" in sys.modules)"""
+    assert python(code) == ["True", "False"]
+
+
+def test_importing_models_loads_torch_and_nothing_else_that_is_heavy():
+    heavy = "matplotlib huggingface_hub accelerate transformers tokenizers fastcore"
+    code = f"from minihf import AutoModel, BertModel, GPT2LMHeadModel\nimport sys\nprint(*[m for m in '{heavy}'.split() if m in sys.modules])"
+    assert python(code) == []
+
+
+def test_editors_see_the_same_names():
+    tree = ast.parse(Path(minihf.__file__).read_text())
+    block = next(o for o in tree.body if isinstance(o, ast.If))
+    seen = {a.name: o.module for o in block.body for a in o.names}
+    assert seen == minihf._HOME
+
+
+def test_package_never_imports_the_reference():
+    root = Path(minihf.__file__).parent
+    for f in root.rglob("*.py"):
+        for o in ast.walk(ast.parse(f.read_text(encoding="utf-8"))):
+            names = [a.name for a in o.names] if isinstance(o, ast.Import) else [o.module or ""] if isinstance(o, ast.ImportFrom) and not o.level else []
+            assert not {n.split(".")[0] for n in names} & {"transformers", "tokenizers", "fastcore", "nbdev"}, f

@@ -1,0 +1,96 @@
+"The notebooks as a book: each has a title, pictures, checks and exercises, short cells, outputs; the map lists them all."
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import minihf.book as book
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
+by_name = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+
+
+def cells(path, kind=None):
+    nb = json.loads(path.read_text(encoding="utf-8"))
+    for c in nb["cells"]:
+        if kind in (None, c["cell_type"]):
+            c["source"] = "".join(c["source"])
+            yield c
+
+
+@by_name
+def test_begins_with_title_and_summary(path):
+    first = next(cells(path, "markdown"))["source"]
+    assert re.match(r"# .+\n\n> .+", first)
+
+
+@by_name
+def test_cells_are_short_and_ran(path):
+    for c in cells(path, "code"):
+        assert len(c["source"].splitlines()) <= 35, c["id"]
+        assert not any(o["output_type"] == "error" for o in c["outputs"]), c["id"]
+        assert c["execution_count"] is None, "run nbdev_clean"
+
+
+@by_name
+def test_has_prose_pictures_and_exercises(path):
+    markdown, code = list(cells(path, "markdown")), list(cells(path, "code"))
+    assert len(markdown) >= 0.6 * len(code)
+    pictures = [o for c in code for o in c["outputs"] if "image/png" in o.get("data", {})]
+    assert pictures
+    exercises = sum("> **Exercise" in c["source"] for c in markdown)
+    solutions = sum("#| solution" in c["source"] for c in code)
+    assert exercises >= 1 and solutions >= exercises - 1  # a question may have no code
+
+
+@by_name
+def test_links_lead_somewhere(path):
+    names = {p.name for p in (ROOT / "nbs").glob("*.ipynb")}
+    for c in cells(path, "markdown"):
+        for target in re.findall(r"\]\(([\w./]+\.ipynb)", c["source"]):
+            assert target in names, (c["id"], target)
+
+
+def test_map_lists_every_chapter():
+    parts = yaml.safe_load((ROOT / "nbs/sidebar.yml").read_text())["website"]["sidebar"]["contents"]
+    listed = [f for p in parts if isinstance(p, dict) for f in p["contents"]]
+    assert listed == [p.name for p in CHAPTERS]
+
+
+def test_modules_follow_their_chapters():
+    "A chapter is named after the module that it exports, and imports only from chapters above it"
+    order = {p.stem.split("_", 1)[1]: p.stem for p in CHAPTERS}
+    for path in CHAPTERS:
+        name = path.stem.split("_", 1)[1]
+        module = ROOT / "minihf" / (name.replace(".", "/") + ".py")
+        text = module.read_text(encoding="utf-8")
+        assert f"nbs/{path.name}" in text
+        for used in re.findall(r"^(?:from|import) minihf\.([\w.]+)", text, re.M):
+            assert order[used] < path.stem, f"{name} imports {used}, which comes later"
+
+
+def test_check_tells_open_wrong_and_right():
+    def nothing(x): ...
+    def wrong(x): return x
+    def right(x): return x + 1
+
+    cases = dict(like=lambda x: x + 1, hint="add")
+    assert "still open" in repr(book.check(nothing, (1,), **cases)) and not book.check(nothing, (1,), **cases)
+    said = repr(book.check(wrong, (1,), **cases))
+    assert "expected 2" in said and "hint: add" in said
+    assert book.check(right, (1,), (2,), **cases)
+
+
+def test_same_compares_arrays_and_containers():
+    np = pytest.importorskip("numpy")
+    assert book.same(np.ones(3), np.ones(3)) and not book.same(np.ones(3), np.ones(4))
+    assert book.same({"a": [1.0]}, {"a": (1.0 + 1e-7,)}) and not book.same({"a": 1}, {"b": 1})
+    assert book.same(float("nan"), float("nan")) and not book.same(True, "True")
+
+
+def test_strip_refuses_an_unknown_stage():
+    with pytest.raises(ValueError):
+        book.strip("nowhere")

@@ -1,0 +1,62 @@
+"The command line as a user sees it."
+import subprocess
+import sys
+
+import pytest
+
+from minihf import cli
+
+
+def minihf(*args):
+    return subprocess.run([sys.executable, "-m", "minihf", *args], capture_output=True, text=True)
+
+
+def test_tour():
+    done = minihf()
+    assert done.returncode == 0, done.stderr
+    for part in ("tokens", "hidden states", "nearest", "fill", "continue"):
+        assert part in done.stdout
+    assert done.stderr == ""
+
+
+def test_help_is_quick_and_names_the_commands():
+    done = minihf("--help")
+    assert done.returncode == 0
+    assert all(c in done.stdout for c in ("tour", "tokenize", "embed", "fill-mask", "generate"))
+
+
+def test_fill_mask_knows_python():
+    assert cli.fill_mask("the for [MASK] is used to iterate", k=1)[0][0] == "statement"
+    words = [w for w, p in cli.fill_mask("The for [MASK] is used to iterate over the elements of a sequence.")]
+    assert words[0] == "statement"
+
+
+def test_tokenize_in_a_pipe_has_no_colour_codes():
+    done = minihf("tokenize", "Unfamiliar words.")
+    assert done.returncode == 0 and "\033" not in done.stdout and " · " in done.stdout
+
+
+def test_embed_gives_cosines(capsys):
+    assert cli.main(["embed", "Return a list.", "Returns a list."]) == 0
+    rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert float(rows[0][0]) == pytest.approx(1, abs=1e-3)
+    assert 0.5 < float(rows[0][1]) < 1
+
+
+def test_generate_repeats_itself_under_one_seed(capsys):
+    texts = []
+    for seed in ("1", "1", "2"):
+        assert cli.main(["generate", "The for statement", "--seed", seed, "--tokens", "12"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != texts[2]
+    assert texts[0].startswith("The for statement")
+
+
+@pytest.mark.parametrize(
+    "args, said",
+    [(["fill-mask", "no mask"], "[MASK]"), (["tokenize", "a", "--model", "/nowhere/at/all"], "/nowhere/at/all")],
+)
+def test_mistakes_are_one_line(args, said):
+    done = minihf(*args)
+    assert done.returncode == 1
+    assert said in done.stderr and len(done.stderr.splitlines()) <= 2 and "Traceback" not in done.stderr
