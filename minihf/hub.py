@@ -6,12 +6,12 @@
 __all__ = ['DTYPES', 'IMPOSTORS', 'HUB_ARGS', 'ASSETS', 'COMMIT', 'WEIGHT_NAMES', 'FileError', 'read_json', 'replacing',
            'write_json', 'impostor', 'check_layout', 'read_header', 'map_tensors', 'refusal', 'load_bin',
            'read_tensors', 'as_bytes', 'write_safetensors', 'parse_size', 'plan_shards', 'shard_names', 'save_tensors',
-           'split_hub_args', 'bundled', 'local_path', 'no_such_file', 'find_local', 'cache_home', 'snapshot',
+           'split_hub_args', 'bundled', 'local_path', 'no_such_file', 'find_local', 'cache_home', 'resolve', 'snapshot',
            'endpoint', 'is_offline', 'hub_error', 'from_cache', 'offline_error', 'download', 'find_on_hub',
            'cached_file', 'shards_of', 'pin', 'no_weights', 'weight_files']
 
 # %% ../nbs/01_hub.ipynb #import-json-math-mmap-os-re-uuid-zipfile
-import json, math, mmap, os, re, uuid, zipfile
+import json, math, mmap, os, re
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def replacing(
 ):
     "Give a temporary path beside `path`; rename it onto `path` if the block succeeds, remove it if not."
     folder, name = os.path.split(os.fspath(path))
-    tmp = os.path.join(folder, f".{name}.{uuid.uuid4().hex[:8]}.tmp")
+    tmp = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         yield tmp
         os.replace(tmp, path)
@@ -142,9 +142,10 @@ def map_tensors(
 # %% ../nbs/01_hub.ipynb #refusal
 def refusal(e: Exception) -> str:
     "Say in a sentence why torch would not load a file."
-    m = re.search(r"GLOBAL (\S+)", str(e))
+    m = re.search(r"GLOBAL (\S+)|WeightsUnpickler error: (.*)", str(e))
     if m:
-        return f"it asks to call `{m[1]}`. Weights need no such call, so it was refused and nothing was run"
+        what = f"it asks to call `{m[1]}`" if m[1] else f"it has instructions that weights don't need ({m[2]})"
+        return f"{what}. That was refused, and nothing was run"
     return f"{type(e).__name__}: {(str(e).splitlines() or ['it is damaged or cut short'])[0][:200]}"
 
 
@@ -152,7 +153,7 @@ def load_bin(
     path,  # a file written by `torch.save`, as pytorch_model.bin is
 ) -> dict:  # name -> tensor
     "Read a legacy weights file without running code from it. Raises: `FileError`."
-    import torch
+    import torch, zipfile
 
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
         raise FileError(f"{path}: reading .bin files is safe from torch 2.6 on, this is {torch.__version__}.")
@@ -315,11 +316,12 @@ def find_local(
     "The path of a file in a folder. Raises: `FileNotFoundError` naming what the folder holds."
     if os.path.isfile(path):
         return path
-    file = os.path.join(path, subfolder or "", filename)
+    folder = os.path.join(path, subfolder) if subfolder else path
+    file = os.path.join(folder, filename)
     if os.path.isfile(file):
         return file
     if required:
-        raise no_such_file(os.path.join(path, subfolder or ""), filename)
+        raise no_such_file(folder, filename)
 
 # %% ../nbs/01_hub.ipynb #cache-home
 def cache_home(cache_dir=None) -> str:
@@ -330,21 +332,26 @@ def cache_home(cache_dir=None) -> str:
     return os.path.abspath(os.path.expandvars(os.path.expanduser(path)))
 
 
-def snapshot(
+def resolve(
     repo: str,  # as "owner/model"
     revision: str | None = None,  # branch, tag, or commit, whole or its first 7 or more digits; None is "main"
     cache_dir=None,
-) -> str | None:  # the folder of that commit, or None if nothing of it is cached
-    "Look a revision up in the cache as git would: a ref names a commit, a commit is a folder."
-    home = os.path.join(cache_home(cache_dir), "models--" + repo.replace("/", "--"))
-    commit = revision or "main"
-    ref = os.path.join(home, "refs", commit)
+) -> tuple[str, str]:  # the repository's folder in the cache; the commit, or `revision` if it isn't known
+    "Look a revision up in the cache as git would: a ref is a file that names a commit."
+    home, name = os.path.join(cache_home(cache_dir), "models--" + repo.replace("/", "--")), revision or "main"
+    ref, commits = os.path.join(home, "refs", name), os.path.join(home, "snapshots")
     if os.path.isfile(ref):
         with open(ref) as f:
-            commit = f.read().strip()
-    elif re.fullmatch("[0-9a-f]{7,39}", commit) and os.path.isdir(os.path.join(home, "snapshots")):
-        long = [o for o in os.listdir(os.path.join(home, "snapshots")) if o.startswith(commit)]
-        commit = long[0] if len(long) == 1 else commit
+            return home, f.read().strip()
+    if re.fullmatch("[0-9a-f]{7,39}", name) and os.path.isdir(commits):
+        long = [o for o in os.listdir(commits) if o.startswith(name)]
+        return home, long[0] if len(long) == 1 else name
+    return home, name
+
+
+def snapshot(repo: str, revision: str | None = None, cache_dir=None) -> str | None:
+    "The folder of a revision in the cache, or None if nothing of it is there."
+    home, commit = resolve(repo, revision, cache_dir)
     folder = os.path.join(home, "snapshots", commit)
     return folder if os.path.isdir(folder) else None
 
@@ -396,12 +403,10 @@ def from_cache(
     repo: str, file: str, revision: str | None = None, cache_dir=None
 ) -> tuple[str | None, bool]:  # path if cached; is the file known not to exist there?
     "Look for a file in the cache only."
-    folder = snapshot(repo, revision, cache_dir)
-    if not folder:
-        return None, False
-    path = os.path.join(folder, *file.split("/"))
-    home, commit = os.path.dirname(os.path.dirname(folder)), os.path.basename(folder)
-    return (path, False) if os.path.isfile(path) else (None, os.path.exists(os.path.join(home, ".no_exist", commit, file)))
+    home, commit = resolve(repo, revision, cache_dir)
+    path = os.path.join(home, "snapshots", commit, *file.split("/"))
+    absent = os.path.exists(os.path.join(home, ".no_exist", commit, *file.split("/")))
+    return (path if os.path.isfile(path) else None), absent
 
 
 def offline_error(repo: str, file: str, revision: str | None, cache_dir) -> OSError:
@@ -422,12 +427,14 @@ def download(repo, file, revision=None, cache_dir=None, token=None, force_downlo
             force_download=force_download, endpoint=endpoint(), library_name="minihf",
         )
     except Exception as e:
-        missing = isinstance(e, hf.EntryNotFoundError) and (
-            not isinstance(e, hf.LocalEntryNotFoundError) or snapshot(repo, revision, cache_dir)
-        )
-        if missing and not required:
+        error = hub_error(e, repo, file, revision)
+        path, absent = from_cache(repo, file, revision, cache_dir)
+        if path and isinstance(error, ConnectionError) and not force_download:
+            return path
+        unreachable = isinstance(e, hf.LocalEntryNotFoundError) and not snapshot(repo, revision, cache_dir)
+        if not required and (absent or isinstance(e, hf.EntryNotFoundError) and not unreachable):
             return None
-        raise hub_error(e, repo, file, revision) from e
+        raise error from e
 
 
 def find_on_hub(

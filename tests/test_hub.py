@@ -1,0 +1,578 @@
+"minihf.hub: files from folders, cache and Hub; safetensors and .bin; what is refused."
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hub_server import HubServer
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from minihf import hub
+
+CONFIG = json.dumps({"model_type": "bert", "hidden_size": 4})
+
+
+# ---- a Hub on this machine ----
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    with HubServer() as s:
+        s.use(monkeypatch, tmp_path / "home")
+        monkeypatch.chdir(tmp_path)
+        import huggingface_hub.file_download as fd
+        import huggingface_hub.utils._http as http
+
+        real = fd.time.sleep  # retries wait for seconds: not here
+        monkeypatch.setattr(fd.time, "sleep", lambda s: real(min(s, 0.01)))
+        monkeypatch.setattr(http.time, "sleep", lambda s: real(min(s, 0.01)))
+        yield s
+
+
+def weights(n=3, size=64):
+    g = torch.Generator().manual_seed(0)
+    return {f"layer.{i}.weight": torch.randn(size, generator=g) for i in range(n)}
+
+
+@pytest.fixture
+def toy(tmp_path):
+    folder = tmp_path / "toy"
+    hub.save_tensors(weights(), folder)
+    (folder / "config.json").write_text(CONFIG)
+    return folder
+
+
+def test_found_and_cached(server):
+    server.add("ada/toy", {"config.json": CONFIG})
+    path = hub.cached_file("ada/toy", "config.json")
+    assert hub.read_json(path)["hidden_size"] == 4
+    assert hub.cached_file("ada/toy", "config.json") == path
+    assert server.fetched() == ["config.json"]
+    assert hub.cached_file("ada/toy", "config.json", force_download=True) == path
+    assert server.fetched() == ["config.json"] * 2
+
+
+def test_cache_is_where_the_client_has_it(server, tmp_path):
+    from huggingface_hub import hf_hub_download
+
+    server.add("ada/toy", {"config.json": CONFIG})
+    path = hub.cached_file("ada/toy", "config.json")
+    theirs = hf_hub_download("ada/toy", "config.json", cache_dir=tmp_path / "home/hub", local_files_only=True)
+    assert theirs == path and server.fetched() == ["config.json"]
+
+
+@pytest.mark.parametrize("env", [{}, {"HF_HOME": "/x/h"}, {"XDG_CACHE_HOME": "/x/c"}, {"HF_HUB_CACHE": "/x/hub"},
+                                 {"HUGGINGFACE_HUB_CACHE": "/x/old"}, {"HF_HOME": "~/h", "HF_HUB_CACHE": "$HOME/hub"}])
+def test_cache_home_like_the_client(env):
+    code = ("import minihf.hub as h; a = h.cache_home(); import huggingface_hub.constants as c;"
+            "assert a == c.HF_HUB_CACHE, (a, c.HF_HUB_CACHE)")
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGINGFACE_", "XDG_"))}
+    subprocess.run([sys.executable, "-c", code], env={**keep, **env}, check=True)
+
+
+def test_wrong_repo(server):
+    with pytest.raises(FileNotFoundError, match="neither a folder here.*nor a bundled model.*spelling.*HF_TOKEN"):
+        hub.cached_file("ada/nothing", "config.json")
+    with pytest.raises(FileNotFoundError, match="ada/nothing"):
+        hub.cached_file("ada/nothing", "config.json", required=False)
+    with pytest.raises(FileNotFoundError, match="not a name"):
+        hub.cached_file("not a name!", "config.json")
+
+
+def test_wrong_revision(server):
+    server.add("ada/toy", {"config.json": CONFIG})
+    with pytest.raises(FileNotFoundError, match="no revision 'v9'.*commits"):
+        hub.cached_file("ada/toy", "config.json", revision="v9")
+
+
+def test_missing_file(server):
+    server.add("ada/toy", {"config.json": CONFIG})
+    with pytest.raises(FileNotFoundError, match="no file 'vocab.txt'"):
+        hub.cached_file("ada/toy", "vocab.txt")
+    assert hub.cached_file("ada/toy", "vocab.txt", required=False) is None
+
+
+def test_gated(server):
+    server.add("ada/gated", {"config.json": CONFIG}, gated=True)
+    with pytest.raises(PermissionError, match="gated: accept its conditions on http.*ada/gated.*HF_TOKEN"):
+        hub.cached_file("ada/gated", "config.json")
+    with pytest.raises(PermissionError, match="gated"):
+        hub.cached_file("ada/gated", "config.json", token="hf_other")
+    assert hub.cached_file("ada/gated", "config.json", token="hf_test")
+
+
+def test_private_with_token_from_the_environment(server, monkeypatch):
+    server.add("ada/private", {"config.json": CONFIG}, private=True)
+    with pytest.raises(FileNotFoundError, match="private"):
+        hub.cached_file("ada/private", "config.json")
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    assert hub.cached_file("ada/private", "config.json")
+
+
+def test_dropped_connection_is_resumed(server):
+    body = bytes(range(256)) * (24 << 12)  # 24 MB: the client reads 10 MB at a time
+    server.add("ada/toy", {"model.safetensors": body, "config.json": CONFIG})
+    server.fault("model.safetensors", "drop")
+    server.fault("config.json", "drop", "drop")
+    assert Path(hub.cached_file("ada/toy", "model.safetensors")).read_bytes() == body
+    assert hub.read_json(hub.cached_file("ada/toy", "config.json"))["model_type"] == "bert"
+    assert [s for m, _, s in server.log if m == "GET"] == [200, 206, 200, 200, 200]
+
+
+def test_truncated_download_leaves_nothing(server, tmp_path):
+    server.add("ada/toy", {"model.safetensors": b"x" * 1000})
+    server.fault("model.safetensors", "short")
+    with pytest.raises(ConnectionError, match="did not arrive.*1000.*500"):
+        hub.cached_file("ada/toy", "model.safetensors")
+    left = [p for p in (tmp_path / "home").rglob("*") if p.is_file() and p.stat().st_size and p.parent.name == "blobs"]
+    assert left == []
+    assert Path(hub.cached_file("ada/toy", "model.safetensors")).stat().st_size == 1000
+
+
+def test_corrupt_download_is_named(server):
+    hub.write_safetensors(weights(), "m.safetensors")
+    server.add("ada/toy", {"model.safetensors": Path("m.safetensors").read_bytes()})
+    server.fault("model.safetensors", "corrupt")
+    with pytest.raises(hub.FileError, match="not a usable safetensors file.*Download it again"):
+        hub.read_tensors(hub.weight_files("ada/toy")[0])
+
+
+def test_hub_down(server):
+    server.add("ada/toy", {"config.json": CONFIG})
+    path = hub.cached_file("ada/toy", "config.json")
+    assert hub.cached_file("ada/toy", "vocab.txt", required=False) is None
+    server.down = True
+    assert hub.cached_file("ada/toy", "config.json") == path  # the cache still serves
+    assert hub.cached_file("ada/toy", "vocab.txt", required=False) is None
+    with pytest.raises(ConnectionError, match="config.json of 'ada/other' did not arrive.*proxy.*folder"):
+        hub.cached_file("ada/other", "config.json")
+    with pytest.raises(ConnectionError):
+        hub.cached_file("ada/other", "config.json", required=False)
+
+
+def test_busy_hub(server):
+    server.add("ada/toy", {"config.json": CONFIG})
+    server.fault("config.json", *["busy"] * 9)
+    with pytest.raises(ConnectionError, match="503"):
+        hub.cached_file("ada/toy", "config.json")
+
+
+def test_redirect_of_a_moved_repo(server):
+    server.add("hfl/rbt3", {"config.json": CONFIG})
+    server.move("rbt3", "hfl/rbt3")
+    path = hub.cached_file("rbt3", "config.json")
+    assert hub.read_json(path)["model_type"] == "bert"
+    assert 307 in [s for _, _, s in server.log]
+    assert hub.cached_file("rbt3", "config.json", local_files_only=True) == path
+
+
+def test_revisions(server):
+    old = server.add("ada/toy", {"config.json": "{}"}, ref="v1")
+    new = server.add("ada/toy", {"config.json": CONFIG})
+    read = lambda **k: hub.read_json(hub.cached_file("ada/toy", "config.json", **k))
+    assert read() == json.loads(CONFIG) and read(revision="v1") == {}
+    assert read(revision=old[:8]) == {} and read(revision=old) == {} and read(revision=new[:7]) == read()
+    server.log.clear()  # now everything is there, also without a network
+    for r, want in [("v1", {}), (old, {}), (old[:8], {}), (old[:12], {}), (new, read()), (None, read())]:
+        assert read(revision=r, local_files_only=True) == want
+    server.log.clear()
+    read(revision=old)
+    assert server.log == []  # a whole hash never changes its meaning
+
+
+def test_subfolder_and_cache_dir(server, tmp_path):
+    server.add("ada/toy", {"sub/config.json": CONFIG})
+    path = hub.cached_file("ada/toy", "config.json", subfolder="sub", cache_dir=tmp_path / "mine")
+    assert Path(path).is_relative_to(tmp_path / "mine") and path.endswith(os.path.join("sub", "config.json"))
+    assert hub.cached_file("ada/toy", "config.json", subfolder="sub", cache_dir=tmp_path / "mine", local_files_only=True)
+
+
+@pytest.mark.parametrize("how", ["argument", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+def test_offline(server, monkeypatch, how):
+    server.add("ada/toy", {"config.json": CONFIG})
+    path = hub.cached_file("ada/toy", "config.json")
+    server.log.clear()
+    if how != "argument":
+        monkeypatch.setenv(how, "1")
+    kw = {"local_files_only": True} if how == "argument" else {}
+    assert hub.cached_file("ada/toy", "config.json", **kw) == path
+    assert hub.cached_file("ada/toy", "vocab.txt", required=False, **kw) is None
+    with pytest.raises(FileNotFoundError, match="vocab.txt.*not in the cache.*network"):
+        hub.cached_file("ada/toy", "vocab.txt", **kw)
+    with pytest.raises(FileNotFoundError, match="ada/other"):
+        hub.cached_file("ada/other", "config.json", **kw)
+    with pytest.raises(ValueError, match="force_download"):
+        hub.cached_file("ada/toy", "config.json", force_download=True, **kw)
+    assert server.log == []
+
+
+def test_environment_in_a_fresh_process(server, tmp_path):
+    server.add("ada/toy", {"config.json": CONFIG})
+    code = "import sys, minihf.hub as h; p = h.cached_file('ada/toy', 'config.json'); print(p)"
+    out = subprocess.run([sys.executable, "-c", code], env=server.env(tmp_path / "h2"), capture_output=True, text=True, check=True)
+    assert Path(out.stdout.strip()).is_relative_to(tmp_path / "h2" / "hub")
+    env = {**server.env(tmp_path / "h2"), "HF_HUB_OFFLINE": "1"}
+    code += "; assert 'huggingface_hub' not in sys.modules and 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True).stdout == out.stdout
+
+
+def test_proxies_say_what_to_set_instead(server):
+    server.add("ada/toy", {"config.json": CONFIG})
+    with pytest.raises(ValueError, match="HTTPS_PROXY"):
+        hub.cached_file("ada/toy", "config.json", proxies={"https": "foo:3128"})
+    assert hub.cached_file("ada/toy", "config.json", proxies={})
+
+
+def test_unknown_argument(tmp_path):
+    with pytest.raises(TypeError, match="use_cash.*revision"):
+        hub.cached_file(tmp_path, "config.json", use_cash=True)
+
+
+def test_all_shards_from_one_commit(server, toy):
+    hub.save_tensors(weights(), toy, max_shard_size=300)
+    first = server.add("ada/big", toy)
+    index = hub.cached_file("ada/big", "model.safetensors.index.json")
+    hub.save_tensors({k: t + 1 for k, t in weights().items()}, toy, max_shard_size=300)
+    assert server.add("ada/big", toy) != first
+    pinned = hub.pin(index, {})
+    assert pinned == {"revision": first}
+    files = hub.weight_files("ada/big", **pinned)
+    assert len(files) == 3 and all(first in f for f in files)
+    for f in files:
+        for k, t in hub.read_tensors(f).items():
+            assert torch.equal(t, weights()[k])
+
+
+def test_files_known_to_be_missing_are_not_asked_for_again(server):
+    commit = server.add("ada/toy", {"config.json": CONFIG})
+    assert hub.cached_file("ada/toy", "vocab.txt", required=False, revision=commit) is None
+    server.log.clear()
+    assert hub.cached_file("ada/toy", "vocab.txt", required=False, revision=commit) is None
+    assert server.log == []
+
+
+# ---- names ----
+
+
+def test_local_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gpt2").mkdir()
+    (tmp_path / "gpt2/config.json").write_text("{}")
+    assert hub.cached_file("gpt2", "config.json") == os.path.join("gpt2", "config.json")
+    assert hub.cached_file(tmp_path / "gpt2", "config.json") == str(tmp_path / "gpt2/config.json")
+    assert hub.cached_file("gpt2/config.json", "config.json") == "gpt2/config.json"
+    with pytest.raises(FileNotFoundError, match="No vocab.txt in the folder 'gpt2', which holds: config.json"):
+        hub.cached_file("gpt2", "vocab.txt")
+    for name in ["./nothing", "/no/such/folder", "a/b/c", "~/no-such", "", "https://huggingface.co/gpt2"]:
+        with pytest.raises(FileNotFoundError):
+            hub.cached_file(name, "config.json")
+
+
+def test_bundled(monkeypatch, tmp_path):
+    (tmp_path / "assets/tiny").mkdir(parents=True)
+    (tmp_path / "assets/tiny/config.json").write_text("{}")
+    monkeypatch.setattr(hub, "ASSETS", tmp_path / "assets")
+    assert hub.bundled() == ["minihf/tiny"]
+    assert hub.cached_file("minihf/tiny", "config.json") == str(tmp_path / "assets/tiny/config.json")
+
+
+# ---- JSON and atomic writing ----
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": 1,}', "[1]", "3", "null", "\xff\xfe", "[" * 100000])
+def test_bad_json_names_the_file(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(hub.FileError, match="config.json"):
+        hub.read_json(path)
+
+
+def test_json_round_trip(tmp_path):
+    obj = {"b": "ä今😀", "a": [1, None, 1e-12, True]}
+    hub.write_json(obj, tmp_path / "x.json")
+    assert hub.read_json(tmp_path / "x.json") == obj
+    (tmp_path / "bom.json").write_text('\ufeff{"a": 1}', encoding="utf-8")
+    assert hub.read_json(tmp_path / "bom.json") == {"a": 1}
+    with pytest.raises(TypeError):
+        hub.write_json({"x": object()}, tmp_path / "x.json")
+    assert hub.read_json(tmp_path / "x.json") == obj and os.listdir(tmp_path).count("x.json") == 1
+    assert not [n for n in os.listdir(tmp_path) if n.endswith(".tmp")]
+
+
+def test_failed_save_keeps_the_old_weights(toy, monkeypatch):
+    before = {p.name: p.read_bytes() for p in toy.iterdir()}
+    real, calls = hub.write_safetensors, []
+
+    def fails(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        real(*args)
+
+    monkeypatch.setattr(hub, "write_safetensors", fails)
+    with pytest.raises(OSError, match="No space"):
+        hub.save_tensors({k: t + 1 for k, t in weights().items()}, toy, max_shard_size=300)
+    assert {p.name: p.read_bytes() for p in toy.iterdir()} == before
+
+
+def test_saving_over_a_mapped_model(toy):
+    t = hub.read_tensors(toy / "model.safetensors")
+    hub.save_tensors({k: x * 0 for k, x in t.items()}, toy)
+    assert all(torch.equal(t[k], w) for k, w in weights().items())
+    assert all(not x.any() for x in hub.read_tensors(toy / "model.safetensors").values())
+
+
+# ---- safetensors ----
+
+TYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool",
+         "complex64", "uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2"]
+
+
+def some_tensors(seed):
+    r = random.Random(seed)
+    out = {}
+    for i in range(r.randint(1, 12)):
+        shape = [r.randint(0, 5) for _ in range(r.randint(0, 4))]
+        t = torch.tensor([r.randint(0, 1) for _ in range(torch.Size(shape).numel())]).view(shape)
+        out[f"t{i}.é" if i == 3 else f"t{i}"] = t.to(getattr(torch, r.choice(TYPES)))
+    return out
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    for k in a:
+        x, y = a[k], b[k]
+        assert x.dtype == y.dtype and x.shape == y.shape
+        assert bytes(hub.as_bytes(x)) == bytes(hub.as_bytes(y)) if x.numel() else True
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_both_ways_with_the_library(tmp_path, seed):
+    ts = some_tensors(seed)
+    hub.save_tensors(ts, tmp_path / "ours")
+    same(load_file(tmp_path / "ours/model.safetensors"), ts)
+    save_file(ts, tmp_path / "theirs.safetensors")
+    same(hub.read_tensors(tmp_path / "theirs.safetensors"), ts)
+    same(hub.read_tensors(tmp_path / "ours/model.safetensors"), ts)
+    with safe_open(tmp_path / "ours/model.safetensors", "pt") as f:
+        assert f.metadata() == {"format": "pt"}
+
+
+def test_not_contiguous_and_views(tmp_path):
+    x = torch.arange(12.0).view(3, 4)
+    ts = {"t": x.t(), "row": x[1], "same": x, "grad": torch.nn.Parameter(x), "step": x[:, ::2]}
+    hub.save_tensors(ts, tmp_path)
+    got = hub.read_tensors(tmp_path / "model.safetensors")
+    assert all(torch.equal(got[k], t) for k, t in ts.items())
+
+
+def test_no_copy_and_private(tmp_path):
+    hub.save_tensors({"w": torch.zeros(1 << 20), "v": torch.ones(8)}, tmp_path)
+    path = tmp_path / "model.safetensors"
+    before = path.read_bytes()
+    a, b = hub.read_tensors(path), hub.read_tensors(path)
+    assert a["v"].data_ptr() - a["w"].data_ptr() == 4 << 20  # one stretch of memory, laid out as the file
+    a["w"].add_(1)
+    assert path.read_bytes() == before and not b["w"].any()
+
+
+def edit(raw, **changes):
+    "A safetensors file with changed entries"
+    n = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + n])
+    for k, v in changes.items():
+        header["w"][k] = v
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + raw[8 + n :]
+
+
+def test_malformed_safetensors(tmp_path):
+    path = tmp_path / "model.safetensors"
+    hub.write_safetensors({"w": torch.arange(4.0), "v": torch.arange(3)}, path)
+    raw = path.read_bytes()
+    bad = [raw[:k] for k in (0, 1, 7, 8, 20, 100, len(raw) - 1)] + [raw + b"\0", raw[:8] + b"\xff" * 50 + raw[58:]]
+    bad += [(2**63).to_bytes(8, "little") + raw[8:], b"\0" * 8 + raw[8:], (3).to_bytes(8, "little") + b"[1]"]
+    bad += [edit(raw, **c) for c in [
+        {"dtype": "F7"}, {"dtype": 3}, {"dtype": "F64"}, {"shape": [5]}, {"shape": [-2, -2]}, {"shape": None}, {"shape": [2.0, 2]},
+        {"data_offsets": [0, 16]}, {"data_offsets": [24, 4000]}, {"data_offsets": [24]}, {"data_offsets": ["a", "b"]},
+        {"data_offsets": [-16, 0]}, {"shape": [2**62, 2**62]}]]
+    bad += [b"<!doctype html>" + b" " * 100, b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"]
+    for data in bad:
+        path.write_bytes(data)
+        with pytest.raises(hub.FileError, match="model.safetensors"):
+            hub.read_tensors(path)
+        with pytest.raises((SafetensorError, OSError, ValueError, RuntimeError, OverflowError)):
+            load_file(path)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_damage_never_crashes(tmp_path, seed):
+    r = random.Random(seed)
+    path = tmp_path / "model.safetensors"
+    hub.write_safetensors(some_tensors(seed), path)
+    raw = path.read_bytes()
+    n = int.from_bytes(raw[:8], "little")
+    for _ in range(200):
+        data = bytearray(raw)
+        for _ in range(r.randint(1, 4)):
+            data[r.randrange(8 + n)] = r.randrange(256)
+        path.write_bytes(bytes(data[: r.randint(len(data) - 2, len(data))]))
+        try:
+            got = hub.read_tensors(path)
+        except hub.FileError as e:
+            assert "model.safetensors" in str(e)
+        else:
+            for t in got.values():
+                t.sum() if t.dtype.is_floating_point and t.element_size() > 1 else t.numel()
+
+
+def test_git_lfs_pointer_and_web_page_are_recognised(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 100\n")
+    with pytest.raises(hub.FileError, match="git lfs pull"):
+        hub.read_tensors(path)
+    torch.save({"w": torch.zeros(2)}, path)
+    with pytest.raises(hub.FileError, match=r"\.bin"):
+        hub.read_tensors(path)
+
+
+# ---- legacy .bin ----
+
+
+class Payload:
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_bin(tmp_path, zipped):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(weights(), path, _use_new_zipfile_serialization=zipped)
+    assert hub.weight_files(tmp_path) == [str(path)]
+    got = hub.read_tensors(path)
+    assert all(torch.equal(got[k], t) for k, t in weights().items())
+
+
+@pytest.mark.parametrize("how", ["zip", "legacy", "bare"])
+def test_payload_is_refused_and_not_run(tmp_path, how):
+    path, evil = tmp_path / "pytorch_model.bin", Payload()
+    evil.path = tmp_path / "owned"
+    if how == "bare":
+        path.write_bytes(pickle.dumps({"w": evil}))
+    else:
+        torch.save({"w": evil}, path, _use_new_zipfile_serialization=how == "zip")
+    with pytest.raises(hub.FileError, match="pytorch_model.bin.*(system|refused).*safetensors"):
+        hub.read_tensors(path)
+    assert not evil.path.exists()
+
+
+def test_damaged_bin(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    torch.save(weights(), path)
+    raw = path.read_bytes()
+    for data in [b"", b"PK", raw[:100], raw[: len(raw) // 2], raw[:-1], b"<html>", b"\x80\x02."]:
+        path.write_bytes(data)
+        with pytest.raises(hub.FileError, match="pytorch_model.bin"):
+            hub.read_tensors(path)
+    for obj in [[1, 2], {"w": "text"}, torch.zeros(2)]:
+        torch.save(obj, path)
+        with pytest.raises(hub.FileError, match="pytorch_model.bin"):
+            hub.read_tensors(path)
+
+
+# ---- weights: which files, and shards ----
+
+
+def test_order_of_preference(toy):
+    torch.save(weights(), toy / "pytorch_model.bin")
+    assert hub.weight_files(toy) == [str(toy / "model.safetensors")]
+    hub.save_tensors(weights(), toy, max_shard_size=300)
+    assert [Path(f).name for f in hub.weight_files(toy)] == [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
+    assert hub.weight_files(toy / "pytorch_model.bin") == [str(toy / "pytorch_model.bin")]
+
+
+def test_old_shards_are_removed(toy):
+    (toy / "model_notes.txt").write_text("mine")
+    for limit in (300, 600, "50GB", 300):
+        written = hub.save_tensors(weights(), toy, max_shard_size=limit)
+        assert sorted(os.listdir(toy)) == sorted(written + ["config.json", "model_notes.txt"])
+        got = {k: t for f in hub.weight_files(toy) for k, t in hub.read_tensors(f).items()}
+        assert got.keys() == weights().keys() and all(torch.equal(got[k], t) for k, t in weights().items())
+
+
+def test_shards_like_the_reference(tmp_path):
+    from huggingface_hub import split_torch_state_dict_into_shards
+
+    ts = {f"t{i}": torch.zeros(random.Random(i).randint(1, 300)) for i in range(40)}
+    for limit in (400, 1000, 3000, 10**6):
+        plan = split_torch_state_dict_into_shards(ts, max_shard_size=limit)
+        hub.save_tensors(ts, tmp_path, max_shard_size=limit)
+        if plan.is_sharded:
+            index = hub.read_json(tmp_path / "model.safetensors.index.json")
+            assert index["metadata"]["total_size"] == plan.metadata["total_size"]
+            assert index["weight_map"].keys() == plan.tensor_to_filename.keys()
+        for f in hub.weight_files(tmp_path):
+            n = sum(t.numel() * 4 for t in hub.read_tensors(f).values())
+            assert n <= limit or len(hub.read_tensors(f)) == 1
+
+
+def test_sharded_bin(tmp_path):
+    ts = weights()
+    names = {k: f"pytorch_model-0000{i}-of-00003.bin" for i, k in enumerate(ts, 1)}
+    for k, f in names.items():
+        torch.save({k: ts[k]}, tmp_path / f)
+    hub.write_json({"metadata": {}, "weight_map": names}, tmp_path / "pytorch_model.bin.index.json")
+    got = {k: t for f in hub.weight_files(tmp_path) for k, t in hub.read_tensors(f).items()}
+    assert all(torch.equal(got[k], t) for k, t in ts.items())
+
+
+@pytest.mark.parametrize("name", ["../secret.safetensors", "/etc/passwd", "a/../../b.safetensors", "..\\b.safetensors", "sub/b.safetensors",
+                                  "C:\\b.bin", "", "..", 3, None, "b.py", "b.safetensors\n", "b\0.safetensors", "~/b.bin", ".b.bin"])
+def test_index_may_not_point_outside(tmp_path, name):
+    (tmp_path / "m").mkdir()
+    hub.write_safetensors(weights(), tmp_path / "secret.safetensors")
+    hub.write_json({"weight_map": {"w": name}}, tmp_path / "m/model.safetensors.index.json")
+    with pytest.raises(hub.FileError, match="index.json"):
+        hub.weight_files(tmp_path / "m")
+
+
+@pytest.mark.parametrize("index", [{}, {"weight_map": []}, {"weight_map": {}}, {"weight_map": None}])
+def test_index_without_a_map(tmp_path, index):
+    hub.write_json(index, tmp_path / "model.safetensors.index.json")
+    with pytest.raises(hub.FileError, match="weight_map"):
+        hub.weight_files(tmp_path)
+
+
+def test_missing_shard_is_named(toy):
+    hub.save_tensors(weights(), toy, max_shard_size=300)
+    (toy / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="model-00002-of-00003.safetensors"):
+        hub.weight_files(toy)
+
+
+def test_no_weights(tmp_path, server):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/tf_model.h5").write_text("")
+    with pytest.raises(FileNotFoundError, match="looked for model.safetensors.*tf_model.h5, a format of another"):
+        hub.weight_files(tmp_path / "m")
+    server.add("ada/empty", {"config.json": "{}"})
+    with pytest.raises(FileNotFoundError, match="ada/empty.*pytorch_model.bin"):
+        hub.weight_files("ada/empty")
+
+
+@pytest.mark.parametrize("size", ["", "big", "-1GB", 0, "5PB", None, "1 0GB"])
+def test_bad_shard_size(tmp_path, size):
+    with pytest.raises(ValueError, match="max_shard_size"):
+        hub.save_tensors(weights(), tmp_path, max_shard_size=size)
+    assert os.listdir(tmp_path) == []
+
+
+def test_module_is_light():
+    code = "import sys, minihf.hub; bad = {'torch', 'huggingface_hub', 'safetensors', 'numpy'} & set(sys.modules); assert not bad, bad"
+    subprocess.run([sys.executable, "-c", code], check=True)
