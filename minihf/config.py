@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['logger', 'FORMAT', 'DTYPES', 'PROBLEMS', 'ATTENTIONS', 'PreTrainedConfig', 'fields_of', 'fits', 'check_field',
-           'label_maps', 'dtype_name', 'encode_floats', 'decode_floats', 'prepare', 'to_dict', 'to_diff_dict',
-           'to_json_string', 'to_json_file', 'save_pretrained', 'update', 'get_config_dict', 'override', 'knows',
-           'from_dict', 'from_json_file', 'from_pretrained', 'check_heads', 'check_config', 'ConfigFields',
-           'ConfigProperties', 'PretrainedConfig', 'BertConfig', 'DistilBertConfig', 'GPT2Config']
+           'label_maps', 'dtype_name', 'encode_floats', 'decode_floats', 'check_heads', 'check_config', 'prepare',
+           'ConfigFields', 'ConfigProperties', 'to_dict', 'to_diff_dict', 'to_json_string', 'to_json_file',
+           'save_pretrained', 'update', 'get_config_dict', 'override', 'knows', 'from_dict', 'from_json_file',
+           'from_pretrained', 'PretrainedConfig', 'BertConfig', 'DistilBertConfig', 'GPT2Config']
 
 # %% ../nbs/05_config.ipynb #import-copy
 import copy
@@ -34,13 +34,13 @@ def fields_of(cls: type) -> dict[str, tuple]:  # name -> (type, default), base c
         known = {}
         for c in reversed(cls.__mro__):
             known |= {k: (t, getattr(cls, k)) for k, t in get_annotations(c).items()}
-        cls._fields = {k: (t, None if isinstance(v, property) else v) for k, (t, v) in known.items()}
-        return cls._fields
+        plain = lambda v: None if isinstance(v, property) else v
+        known = cls._fields = {k: (t, plain(v)) for k, (t, v) in known.items()}
     return known
 
 # %% ../nbs/05_config.ipynb #fits
 def fits(value, hint) -> bool:
-    "Is `value` of the type `hint`? Whole numbers count as floats; True and False do not count as numbers."
+    "Is `value` of type `hint`? Integers pass as floats; True and False pass as no number."
     if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union:
         return any(fits(value, h) for h in typing.get_args(hint))
     kind = typing.get_origin(hint) or hint
@@ -48,7 +48,7 @@ def fits(value, hint) -> bool:
         return True
     if kind in (int, float) and isinstance(value, bool):
         return False
-    return isinstance(value, (int, float) if kind is float else (list, tuple) if kind is list else kind)
+    return isinstance(value, {float: (int, float), list: (list, tuple)}.get(kind, kind))
 
 # %% ../nbs/05_config.ipynb #check-field
 def check_field(owner: str, name: str, value, hint):
@@ -103,6 +103,37 @@ def decode_floats(x):
         return {k: decode_floats(v) for k, v in x.items()}
     return [decode_floats(v) for v in x] if isinstance(x, list) else x
 
+# %% ../nbs/05_config.ipynb #check-heads
+PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
+ATTENTIONS = ("sdpa", "eager")
+
+
+def check_heads(config):
+    "Raises: ValueError if the heads cannot share the hidden size equally."
+    d, h = (getattr(config, k, None) for k in ("hidden_size", "num_attention_heads"))
+    if isinstance(d, int) and isinstance(h, int) and getattr(config, "head_dim", None) is None:
+        if h < 1 or d % h:
+            name = lambda k: config.attribute_map.get(k, k)
+            raise ValueError(f"{name('hidden_size')}={d} cannot be divided among "
+                             f"{name('num_attention_heads')}={h} heads: choose a multiple of {h}.")
+
+# %% ../nbs/05_config.ipynb #check-config
+def check_config(config):
+    "Raises: TypeError or ValueError that names the first field that cannot be right."
+    owner, data = type(config).__name__, config.__dict__
+    for name, (hint, _) in fields_of(type(config)).items():
+        if name in data:
+            check_field(owner, name, data[name], hint)
+    if config.problem_type not in (None, *PROBLEMS):
+        raise ValueError(f"problem_type={config.problem_type!r} is none of {', '.join(PROBLEMS)}.")
+    if config.problem_type == PROBLEMS[1] and config.num_labels == 1:
+        raise ValueError('problem_type="single_label_classification" needs num_labels > 1: use 2 '
+                         'for yes or no, or problem_type="regression" for one number.')
+    if config._attn_implementation not in (None, *ATTENTIONS):
+        raise ValueError(f"attn_implementation={config._attn_implementation!r} is not there. "
+                         f"There are: {', '.join(ATTENTIONS)}.")
+    check_heads(config)
+
 # %% ../nbs/05_config.ipynb #prepare
 def prepare(kwargs: dict) -> dict:
     "Arguments of a config, with labels completed and old names replaced."
@@ -115,6 +146,71 @@ def prepare(kwargs: dict) -> dict:
     for name in ("transformers_version", "model_type", "_attn_implementation_internal"):
         kwargs.pop(name, None)
     return kwargs
+
+# %% ../nbs/05_config.ipynb #configfields
+class ConfigFields:
+    "Holds a config's values: fields with their defaults, every unknown key, and second names."
+
+    model_type = ""
+    attribute_map = {}  # the name that generic code uses -> the name this config uses
+
+    def __init__(self, **kwargs):
+        for name, (_, default) in fields_of(type(self)).items():
+            self.__dict__[name] = copy.copy(default)
+        for name, value in prepare(kwargs).items():
+            setattr(self, name, value)
+        check_config(self)
+
+    def __eq__(self, other):
+        same = lambda c: c.to_dict() | {"_name_or_path": ""}
+        return type(self) is type(other) and same(self) == same(other)
+
+    def __repr__(self):
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    def __setattr__(self, name, value):
+        object.__setattr__(self, self.attribute_map.get(name, name), value)
+
+    def __getattr__(self, name):  # Python asks here only for what it has not found
+        if name not in type(self).attribute_map:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}")
+        return getattr(self, self.attribute_map[name])
+
+# %% ../nbs/05_config.ipynb #configproperties
+class ConfigProperties(ConfigFields):
+    "What is computed from the fields rather than stored."
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, n: int):
+        if n != len(self.id2label):
+            self.id2label, self.label2id = label_maps(n)
+
+    @property
+    def torch_dtype(self):
+        if (name := self.__dict__.get("dtype")) is not None:
+            import torch
+
+            return getattr(torch, name)
+
+    @torch_dtype.setter
+    def torch_dtype(self, value):
+        self.__dict__["dtype"] = dtype_name(value)
+
+    use_return_dict = property(lambda self: self.return_dict)  # its name until version 4
+    name_or_path = property(lambda self: self._name_or_path,
+                            lambda self, value: setattr(self, "_name_or_path", str(value)))
+
+    @property
+    def name_or_path(self) -> str:
+        return self._name_or_path
+
+    @name_or_path.setter
+    def name_or_path(self, value):
+        self._name_or_path = str(value)
 
 # %% ../nbs/05_config.ipynb #to-dict
 def to_dict(self) -> dict:  # a copy: changing it does not change the config
@@ -141,7 +237,8 @@ def to_json_string(
         try:
             json.dumps(v)
         except (TypeError, ValueError) as e:
-            raise TypeError(f"{type(self).__name__}.{k}={v!r} cannot be written as JSON: {e}") from None
+            owner = type(self).__name__
+            raise TypeError(f"{owner}.{k}={v!r} cannot be written as JSON: {e}") from None
     return json.dumps(data, indent=2, sort_keys=True) + "\n"
 
 
@@ -149,7 +246,7 @@ def to_json_file(self, json_file_path, use_diff: bool = True):
     "Write the config to one file; an old file is replaced only when the new one is complete."
     write_json(json.loads(self.to_json_string(use_diff)), json_file_path)
 
-
+# %% ../nbs/05_config.ipynb #save-pretrained
 def save_pretrained(
     self,
     save_directory,  # folder, made if it is not there
@@ -180,11 +277,12 @@ def get_config_dict(
     "The parsed `config.json` and the arguments that are not about finding it."
     hub, rest = split_hub_args(kwargs)
     path = cached_file(pretrained_model_name_or_path, "config.json", **hub)
-    return decode_floats(read_json(path)) | {"_name_or_path": str(pretrained_model_name_or_path)}, rest
+    data = decode_floats(read_json(path))
+    return data | {"_name_or_path": str(pretrained_model_name_or_path)}, rest
 
 # %% ../nbs/05_config.ipynb #override
 def override(data: dict, kwargs: dict) -> dict:
-    "Values of `kwargs` that must be known when the config is made; labels given now replace the file's."
+    "Take out of `kwargs` what must be known when the config is made; new labels replace old."
     data = dict(data)
     labels = data.get("id2label") or {}
     if "id2label" in kwargs or kwargs.get("num_labels") not in (None, len(labels)):
@@ -225,7 +323,7 @@ def from_json_file(cls, json_file):
     "A config from one JSON file."
     return cls.from_dict(decode_floats(read_json(json_file)))
 
-
+# %% ../nbs/05_config.ipynb #from-pretrained
 def from_pretrained(
     cls,
     pretrained_model_name_or_path,  # folder, file, bundled name or Hub id
@@ -235,102 +333,13 @@ def from_pretrained(
     data, kwargs = cls.get_config_dict(pretrained_model_name_or_path, **kwargs)
     there = data.get("model_type")
     if there and cls.model_type and there != cls.model_type:
-        logger.warning(f"{pretrained_model_name_or_path} holds a model of type {there!r}; reading it "
-                       f"as {cls.model_type!r}. Check that this is what you want.")
+        logger.warning(f"{pretrained_model_name_or_path} holds a model of type {there!r}; "
+                       f"reading it as {cls.model_type!r}. Check that this is what you want.")
     return cls.from_dict(data, **kwargs)
-
-# %% ../nbs/05_config.ipynb #check-heads
-PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
-ATTENTIONS = ("sdpa", "eager")
-
-
-def check_heads(config):
-    "Raises: ValueError if the heads cannot share the hidden size equally."
-    d, h = (getattr(config, k, None) for k in ("hidden_size", "num_attention_heads"))
-    if isinstance(d, int) and isinstance(h, int) and getattr(config, "head_dim", None) is None:
-        if h < 1 or d % h:
-            name = lambda k: config.attribute_map.get(k, k)
-            raise ValueError(f"{name('hidden_size')}={d} cannot be divided among "
-                             f"{name('num_attention_heads')}={h} heads: choose a multiple of {h}.")
-
-
-def check_config(config):
-    "Raises: TypeError or ValueError that names the first field that cannot be right."
-    owner, data = type(config).__name__, config.__dict__
-    for name, (hint, _) in fields_of(type(config)).items():
-        if name in data:
-            check_field(owner, name, data[name], hint)
-    if config.problem_type not in (None, *PROBLEMS):
-        raise ValueError(f"problem_type={config.problem_type!r} is not one of {', '.join(PROBLEMS)}.")
-    if config.problem_type == PROBLEMS[1] and config.num_labels == 1:
-        raise ValueError('problem_type="single_label_classification" needs num_labels > 1: use 2 '
-                         'for yes or no, or problem_type="regression" for one number.')
-    if config._attn_implementation not in (None, *ATTENTIONS):
-        raise ValueError(f"attn_implementation={config._attn_implementation!r} is not there. "
-                         f"There are: {', '.join(ATTENTIONS)}.")
-    check_heads(config)
-
-# %% ../nbs/05_config.ipynb #configfields
-class ConfigFields:
-    "Holds a config's values: fields with their defaults, every unknown key, and second names."
-
-    model_type = ""
-    attribute_map = {}  # the name that generic code uses -> the name this config uses
-
-    def __init__(self, **kwargs):
-        for name, (_, default) in fields_of(type(self)).items():
-            self.__dict__[name] = copy.copy(default)
-        for name, value in prepare(kwargs).items():
-            setattr(self, name, value)
-        check_config(self)
-
-    def __setattr__(self, name, value):
-        object.__setattr__(self, self.attribute_map.get(name, name), value)
-
-    def __getattr__(self, name):  # Python asks here only for what it has not found
-        if name not in type(self).attribute_map:
-            raise AttributeError(f"{type(self).__name__} has no {name!r}")
-        return getattr(self, self.attribute_map[name])
-
-# %% ../nbs/05_config.ipynb #configproperties
-class ConfigProperties(ConfigFields):
-    "What is computed from the fields rather than stored."
-
-    @property
-    def num_labels(self) -> int:
-        return len(self.id2label)
-
-    @num_labels.setter
-    def num_labels(self, n: int):
-        if n != len(self.id2label):
-            self.id2label, self.label2id = label_maps(n)
-
-    @property
-    def torch_dtype(self):
-        if (name := self.__dict__.get("dtype")) is not None:
-            import torch
-
-            return getattr(torch, name)
-
-    @torch_dtype.setter
-    def torch_dtype(self, value):
-        self.__dict__["dtype"] = dtype_name(value)
-
-    @property
-    def use_return_dict(self) -> bool:
-        return self.return_dict
-
-    @property
-    def name_or_path(self) -> str:
-        return self._name_or_path
-
-    @name_or_path.setter
-    def name_or_path(self, value):
-        self._name_or_path = str(value)
 
 # %% ../nbs/05_config.ipynb #pretrainedconfig
 class PretrainedConfig(ConfigProperties):
-    "The numbers that describe a model, and its `config.json`. Subclass it and annotate your fields."
+    "The numbers that describe a model. Subclass it and annotate your fields."
 
     architectures: list | None = None  # names of the classes that were saved with it
     output_hidden_states: bool | None = False  # return the hidden states of every layer
@@ -356,49 +365,43 @@ class PretrainedConfig(ConfigProperties):
     from_dict = classmethod(from_dict)
     from_json_file = classmethod(from_json_file)
 
-    def __eq__(self, other):
-        same = lambda c: {**c.to_dict(), "_name_or_path": ""}
-        return type(self) is type(other) and same(self) == same(other)
-
-    def __repr__(self):
-        return f"{type(self).__name__} {self.to_json_string()}"
-
 
 PretrainedConfig.dtype = PretrainedConfig.torch_dtype  # the same property under its new name
 PreTrainedConfig = PretrainedConfig  # the spelling of transformers 5
 
-# %% ../nbs/05_config.ipynb #bertconfig
+# %% ../nbs/05_config.ipynb #bertconfig-2
 class BertConfig(PretrainedConfig):
     "BERT base, uncased, unless you say otherwise."
 
     model_type = "bert"
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int | None = 0
-    bos_token_id: int | None = None
-    eos_token_id: int | list | None = None
-    use_cache: bool = True
-    classifier_dropout: float | None = None
-    is_decoder: bool = False
-    add_cross_attention: bool = False
-    tie_word_embeddings: bool = True
+    vocab_size: int = 30522  # rows of the token table
+    hidden_size: int = 768  # d: numbers per token between layers
+    num_hidden_layers: int = 12  # layers, one after the other
+    num_attention_heads: int = 12  # heads that share d
+    intermediate_size: int = 3072  # width inside the feed-forward part
+    hidden_act: str = "gelu"  # what lies between its two matrices
+    hidden_dropout_prob: float = 0.1  # share of numbers set to zero in training
+    attention_probs_dropout_prob: float = 0.1  # the same, for attention weights
+    max_position_embeddings: int = 512  # longest sequence, in tokens
+    type_vocab_size: int = 2  # first or second sentence
+    initializer_range: float = 0.02  # width of the first random weights
+    layer_norm_eps: float = 1e-12  # keeps a norm from dividing by zero
+    pad_token_id: int | None = 0  # its row in the token table stays zero
+    bos_token_id: int | None = None  # first token of a text, if the family has one
+    eos_token_id: int | list | None = None  # last token(s)
+    use_cache: bool = True  # as a decoder: keep keys and values
+    classifier_dropout: float | None = None  # None: hidden_dropout_prob
+    is_decoder: bool = False  # look only to the left
+    add_cross_attention: bool = False  # also look at an encoder
+    tie_word_embeddings: bool = True  # the head's matrix is the token table
 
 # %% ../nbs/05_config.ipynb #distilbertconfig
 class DistilBertConfig(PretrainedConfig):
     "DistilBERT base, uncased."
 
     model_type = "distilbert"
-    attribute_map = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
+    attribute_map = {"hidden_size": "dim", "num_attention_heads": "n_heads",
+                     "num_hidden_layers": "n_layers"}
     vocab_size: int = 30522
     max_position_embeddings: int = 512
     sinusoidal_pos_embds: bool = False
