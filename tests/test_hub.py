@@ -100,7 +100,7 @@ def test_missing_file(server):
 
 def test_gated(server):
     server.add("ada/gated", {"config.json": CONFIG}, gated=True)
-    with pytest.raises(PermissionError, match="gated: accept its conditions on http.*ada/gated.*HF_TOKEN"):
+    with pytest.raises(PermissionError, match="gated: accept its terms on http.*ada/gated.*HF_TOKEN"):
         hub.cached_file("ada/gated", "config.json")
     with pytest.raises(PermissionError, match="gated"):
         hub.cached_file("ada/gated", "config.json", token="hf_other")
@@ -559,7 +559,7 @@ def test_missing_shard_is_named(toy):
 def test_no_weights(tmp_path, server):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/tf_model.h5").write_text("")
-    with pytest.raises(FileNotFoundError, match="looked for model.safetensors.*tf_model.h5, a format of another"):
+    with pytest.raises(FileNotFoundError, match="looked for model.safetensors.*tf_model.h5 is a format of another"):
         hub.weight_files(tmp_path / "m")
     server.add("ada/empty", {"config.json": "{}"})
     with pytest.raises(FileNotFoundError, match="ada/empty.*pytorch_model.bin"):
