@@ -62,16 +62,17 @@ def padding_mask(
     attention_mask: Tensor | None,  # (b, k): 1 real, 0 padding; or (b, q, k); or (b, h|1, q, k), passed on
 ) -> Tensor | None:  # boolean (b, 1, 1, k) or (b, 1, q, k); None if all may attend
     "The mask that hides padding, ready to broadcast over heads and queries. Raises: ValueError for other ranks."
-    if attention_mask is None or (attention_mask.dim() < 4 and all_true(attention_mask)):
+    if attention_mask is None:
         return None
+    if attention_mask.dim() not in (2, 3, 4):
+        raise ValueError(f"attention_mask has shape {tuple(attention_mask.shape)}; it must be "
+                         "(batch, keys), (batch, queries, keys) or (batch, heads, queries, keys)")
     if attention_mask.dim() == 4:
         return attention_mask if attention_mask.is_floating_point() else attention_mask.bool()
-    if attention_mask.dim() == 3:
-        return attention_mask.bool()[:, None]  # (b, 1, q, k)
-    if attention_mask.dim() == 2:
-        return attention_mask.bool()[:, None, None]  # (b, 1, 1, k)
-    raise ValueError(f"attention_mask has shape {tuple(attention_mask.shape)}; it must be "
-                     "(batch, keys), (batch, queries, keys) or (batch, heads, queries, keys)")
+    mask = attention_mask.bool()
+    if all_true(mask):
+        return None
+    return mask[:, None] if mask.dim() == 3 else mask[:, None, None]  # (b, 1, q, k) or (b, 1, 1, k)
 
 # %% ../nbs/06_attention.ipynb #causal-mask
 def causal_mask(

@@ -1,0 +1,165 @@
+"attend against torch's kernel and against the reference, masks, heads"
+import pytest
+import torch
+from minihf.attention import (
+    attend, attention, causal_mask, decoder_mask, fused_attend, merge_heads, padding_mask, split_heads)
+
+TOL = dict(atol=1e-6, rtol=1e-5)
+
+
+def qkv(b=2, h=3, q=5, k=5, hd=4, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    make = lambda s: torch.randn(b, h, s, hd, generator=g)
+    return make(q), make(k), make(k)
+
+
+def masks(b=2, q=5, k=5):
+    pad = torch.ones(b, k, dtype=torch.long)
+    pad[0, 3:], pad[-1, :1] = 0, 0
+    g = torch.Generator().manual_seed(1)
+    three = torch.rand(b, q, k, generator=g) < 0.6
+    three[..., 0] = True
+    return {"none": None, "2d": padding_mask(pad), "3d": padding_mask(three.long()),
+            "causal": causal_mask(q, k), "both": padding_mask(pad) & causal_mask(q, k) | torch.eye(q, k).bool()}
+
+
+@pytest.mark.parametrize("name", ["none", "2d", "3d", "causal", "both"])
+@pytest.mark.parametrize("scale", [None, 1.0, 0.3])
+def test_fused_equals_by_hand(name, scale):
+    q, k, v = qkv()
+    want, weights = attend(q, k, v, masks()[name], scale)
+    torch.testing.assert_close(fused_attend(q, k, v, masks()[name], scale), want, **TOL)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5))
+
+
+def test_attend_by_loops():
+    q, k, v = qkv()
+    mix, weights = attend(q, k, v)
+    for b in range(2):
+        for h in range(3):
+            for i in range(5):
+                s = torch.stack([q[b, h, i] @ k[b, h, j] / 2 for j in range(5)])
+                w = s.exp() / s.exp().sum()
+                torch.testing.assert_close(weights[b, h, i], w, **TOL)
+                torch.testing.assert_close(mix[b, h, i], sum(w[j] * v[b, h, j] for j in range(5)), **TOL)
+
+
+@pytest.mark.parametrize("name", ["none", "2d", "3d"])
+def test_equal_to_the_reference(name):
+    from transformers import BertConfig
+    from transformers.models.bert.modeling_bert import BertSelfAttention
+
+    torch.manual_seed(0)
+    ref = BertSelfAttention(BertConfig(hidden_size=12, num_attention_heads=3, attn_implementation="eager")).eval()
+    x, mask = torch.randn(2, 5, 12), masks()[name]
+    added = None if mask is None else torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(x.dtype).min)
+    want, want_weights = ref(x, added)
+    mix, weights = attend(*(split_heads(f(x), 3) for f in (ref.query, ref.key, ref.value)), mask)
+    torch.testing.assert_close(merge_heads(mix), want, **TOL)
+    torch.testing.assert_close(weights, want_weights, **TOL)
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_row_that_sees_nobody_is_finite(implementation, dtype):
+    q, k, v = (x.to(dtype).requires_grad_() for x in qkv())
+    mask = torch.ones(2, 1, 5, 5, dtype=torch.bool)
+    mask[0, 0, 2] = False
+    mix, _ = attention(q, k, v, mask, implementation=implementation)
+    assert mix.isfinite().all()
+    mix.float().square().sum().backward()
+    assert all(x.grad.isfinite().all() for x in (q, k, v))
+
+
+def test_masked_keys_do_not_matter():
+    q, k, v = qkv()
+    mask = padding_mask(torch.tensor([[1, 1, 1, 0, 0]] * 2))
+    for f in (lambda: attend(q, k, v, mask)[0], lambda: fused_attend(q, k, v, mask)):
+        before = f()
+        k[:, :, 3:], v[:, :, 3:] = 50, -50
+        torch.testing.assert_close(f(), before)
+        q, k, v = qkv()
+
+
+def test_float_masks_are_added():
+    q, k, v = qkv()
+    bias = torch.randn(1, 3, 5, 5)
+    assert padding_mask(bias) is bias
+    want = (q @ k.mT / 2 + bias).softmax(-1) @ v
+    torch.testing.assert_close(attend(q, k, v, bias)[0], want, **TOL)
+    torch.testing.assert_close(fused_attend(q, k, v, bias), want, **TOL)
+
+
+def test_split_heads_keeps_tokens_apart():
+    x = torch.arange(2 * 3 * 8).view(2, 3, 8)
+    heads = split_heads(x, 4)
+    assert heads.shape == (2, 4, 3, 2)
+    for b in range(2):
+        for h in range(4):
+            assert torch.equal(heads[b, h], x[b, :, 2 * h : 2 * h + 2])
+    assert torch.equal(merge_heads(heads), x)
+
+
+def test_padding_mask():
+    assert padding_mask(None) is None
+    assert padding_mask(torch.ones(2, 4)) is None
+    assert padding_mask(torch.ones(2, 4, 4)) is None
+    m = padding_mask(torch.tensor([[1, 0]]))
+    assert m.shape == (1, 1, 1, 2) and m.dtype == torch.bool
+    m4 = torch.ones(1, 2, 2, 2, dtype=torch.long)
+    assert torch.equal(padding_mask(m4), m4.bool())
+    with pytest.raises(ValueError, match=r"\(2,\)"):
+        padding_mask(torch.ones(2))
+
+
+@pytest.mark.parametrize("q,k", [(1, 1), (1, 4), (3, 3), (2, 5)])
+def test_causal_mask(q, k):
+    want = [[j <= i + k - q for j in range(k)] for i in range(q)]
+    assert torch.equal(causal_mask(q, k)[0, 0], torch.tensor(want))
+
+
+def test_decoder_mask():
+    padded = torch.tensor([[0, 1, 1, 1]])
+    assert decoder_mask(None, 4, 4) == (None, True)
+    assert decoder_mask(None, 1, 4) == (None, False)
+    mask, causal = decoder_mask(padded, 4, 4)
+    assert not causal and torch.equal(mask, padding_mask(padded) & causal_mask(4, 4))
+    mask, causal = decoder_mask(padded, 2, 4)
+    assert not causal and torch.equal(mask, padding_mask(padded) & causal_mask(2, 4))
+    mask, causal = decoder_mask(padded, 1, 4)
+    assert not causal and torch.equal(mask, padding_mask(padded))
+    whole = torch.rand(1, 4, 4) < 0.5  # says everything itself
+    assert torch.equal(decoder_mask(whole, 4, 4)[0], whole[:, None])
+
+
+@pytest.mark.parametrize("k", [5, 7])
+def test_attention_picks(k):
+    q, keys, v = qkv(k=k)
+    want, weights = attend(q, keys, v, causal_mask(5, k))
+    got, none = attention(q, keys, v, causal_mask(5, k) if k > 5 else None, causal=k == 5)
+    assert none is None
+    torch.testing.assert_close(got, want, **TOL)
+    got, got_weights = attention(q, keys, v, causal=True, output_attentions=True)
+    torch.testing.assert_close(got, want, **TOL)
+    torch.testing.assert_close(got_weights, weights, **TOL)
+    pad = padding_mask(torch.tensor([[1] * (k - 1) + [0]] * 2))
+    both = attend(q, keys, v, causal_mask(5, k) & pad)[0]
+    torch.testing.assert_close(attention(q, keys, v, pad, causal=True)[0], both, **TOL)
+    with pytest.raises(ValueError, match="'flash'"):
+        attention(q, keys, v, implementation="flash")
+
+
+def test_dropout_acts_on_the_weights():
+    torch.manual_seed(0)
+    q, k, v = qkv(q=50, k=50)
+    weights = attend(q, k, v, dropout=0.5)[1]
+    assert 0.4 < (weights == 0).float().mean() < 0.6
+    assert attend(q, k, v)[1].min() > 0
+
+
+def test_meta_device():
+    q, k, v = (x.to("meta") for x in qkv())
+    mask = padding_mask(torch.ones(2, 5, device="meta"))
+    for implementation in ("sdpa", "eager"):
+        assert attention(q, k, v, mask, implementation=implementation)[0].shape == (2, 3, 5, 4)
+    assert decoder_mask(torch.ones(2, 5, device="meta"), 5, 5, q.device)[0].is_meta
