@@ -67,7 +67,10 @@ def label_maps(
     if id2label is None:
         id2label = {i: f"LABEL_{i}" for i in range(2 if n is None else n)}
         label2id = None
-    id2label = {int(i): name for i, name in id2label.items()}
+    try:
+        id2label = {int(i): name for i, name in id2label.items()}
+    except (AttributeError, ValueError):
+        raise ValueError(f"id2label maps numbers to names, got {id2label!r}") from None
     if n is not None and n != len(id2label):
         raise ValueError(f"num_labels={n}, but id2label names {len(id2label)} labels: {id2label}. "
                          "Give one of the two, or make them agree.")
@@ -168,6 +171,13 @@ class ConfigFields:
     def __repr__(self):
         return f"{type(self).__name__} {self.to_json_string()}"
 
+    def __eq__(self, other):
+        same = lambda c: c.to_dict() | {"_name_or_path": ""}
+        return type(self) is type(other) and same(self) == same(other)
+
+    def __repr__(self):
+        return f"{type(self).__name__} {self.to_json_string()}"
+
     def __setattr__(self, name, value):
         object.__setattr__(self, self.attribute_map.get(name, name), value)
 
@@ -203,14 +213,6 @@ class ConfigProperties(ConfigFields):
     use_return_dict = property(lambda self: self.return_dict)  # its name until version 4
     name_or_path = property(lambda self: self._name_or_path,
                             lambda self, value: setattr(self, "_name_or_path", str(value)))
-
-    @property
-    def name_or_path(self) -> str:
-        return self._name_or_path
-
-    @name_or_path.setter
-    def name_or_path(self, value):
-        self._name_or_path = str(value)
 
 # %% ../nbs/05_config.ipynb #to-dict
 def to_dict(self) -> dict:  # a copy: changing it does not change the config
@@ -277,8 +279,7 @@ def get_config_dict(
     "The parsed `config.json` and the arguments that are not about finding it."
     hub, rest = split_hub_args(kwargs)
     path = cached_file(pretrained_model_name_or_path, "config.json", **hub)
-    data = decode_floats(read_json(path))
-    return data | {"_name_or_path": str(pretrained_model_name_or_path)}, rest
+    return decode_floats(read_json(path)), rest
 
 # %% ../nbs/05_config.ipynb #override
 def override(data: dict, kwargs: dict) -> dict:

@@ -1,0 +1,265 @@
+"Configs against transformers: values, files both ways, labels, types, damage."
+import json
+import logging
+import math
+import random
+import subprocess
+import sys
+
+import pytest
+import transformers
+
+from minihf.config import (BertConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, PretrainedConfig)
+
+PAIRS = [(BertConfig, transformers.BertConfig), (DistilBertConfig, transformers.DistilBertConfig),
+         (GPT2Config, transformers.GPT2Config)]
+families = pytest.mark.parametrize("ours, theirs", PAIRS, ids=lambda c: c.__name__)
+
+
+def random_values(cls, seed):
+    "Some fields changed, a few general ones, and a key that nobody knows"
+    r = random.Random(seed)
+    heads = r.choice([1, 2, 4])
+    values = {"hidden_size": heads * r.randint(1, 9), "num_attention_heads": heads, "num_hidden_layers": r.randint(1, 5),
+              "vocab_size": r.randint(60000, 99999), "initializer_range": r.random(), "extra": {"a": [1, None, "ü"]}}
+    values |= r.choice([{}, {"num_labels": r.randint(2, 6)}, {"id2label": {0: "no", 1: "yes"}, "label2id": {"no": 0, "yes": 1}}])
+    values |= r.choice([{}, {"output_hidden_states": True}, {"return_dict": False}, {"dtype": "bfloat16"}])
+    values |= r.choice([{}, {"problem_type": "regression"}, {"architectures": ["X"]}, {"tie_word_embeddings": False}])
+    keep = r.sample(sorted(values), r.randint(0, len(values)))
+    if ("hidden_size" in keep) != ("num_attention_heads" in keep):
+        keep = [k for k in keep if k not in ("hidden_size", "num_attention_heads")]
+    if ("id2label" in keep) != ("label2id" in keep):
+        keep = [k for k in keep if k not in ("id2label", "label2id")]
+    return {k: values[k] for k in keep}
+
+
+@families
+def test_same_values_and_text(ours, theirs):
+    for seed in range(40):
+        values = random_values(ours, seed)
+        a, b = ours(**values), theirs(**values)
+        assert a.to_dict() == b.to_dict(), values
+        assert a.to_diff_dict() == b.to_diff_dict()
+        assert a.to_json_string() == b.to_json_string()
+        assert a.to_json_string(use_diff=False) == b.to_json_string(use_diff=False)
+        assert repr(a) == repr(b)
+
+
+@families
+def test_files_both_ways(ours, theirs, tmp_path):
+    for seed in range(20):
+        values = random_values(ours, seed)
+        ours(**values).save_pretrained(tmp_path)
+        written = (tmp_path / "config.json").read_text(encoding="utf-8")
+        assert theirs.from_pretrained(tmp_path).to_json_string() == written.replace("ü", "\\u00fc")
+        theirs(**values).save_pretrained(tmp_path)
+        assert ours.from_pretrained(tmp_path) == ours(**values)
+        assert ours.from_pretrained(tmp_path / "config.json") == ours(**values)
+        assert ours.from_json_file(tmp_path / "config.json") == ours(**values)
+
+
+def test_one_class_two_names():
+    assert PretrainedConfig is PreTrainedConfig
+
+
+def test_no_torch():
+    code = "import sys, minihf.config; minihf.config.BertConfig(dtype='float16'); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_second_names():
+    c = GPT2Config(hidden_size=48, num_attention_heads=4)
+    assert (c.n_embd, c.hidden_size, c.max_position_embeddings) == (48, 48, 1024)
+    c.num_hidden_layers = 3
+    assert c.n_layer == 3 and "num_hidden_layers" not in c.to_dict()
+    assert DistilBertConfig(dim=24, n_heads=2).num_attention_heads == 2
+    with pytest.raises(AttributeError, match="n_embed"):
+        c.n_embed
+
+
+def test_labels():
+    c = BertConfig(id2label={"0": "a", "1": "b", "2": "c"})
+    assert c.num_labels == 3 and c.id2label[2] == "c" and c.label2id == {"a": 0, "b": 1, "c": 2}
+    c.num_labels = 3
+    assert c.id2label[2] == "c"
+    c.num_labels = 2
+    assert c.id2label == {0: "LABEL_0", 1: "LABEL_1"} and c.label2id == {"LABEL_0": 0, "LABEL_1": 1}
+    assert BertConfig(num_labels=2, id2label={0: "a", 1: "b"}).id2label == {0: "a", 1: "b"}
+    with pytest.raises(ValueError, match="num_labels=3.*id2label"):
+        BertConfig(num_labels=3, id2label={0: "a", 1: "b"})
+
+
+def test_labels_on_loading(tmp_path):
+    BertConfig(id2label={0: "no", 1: "yes"}).save_pretrained(tmp_path)
+    load = BertConfig.from_pretrained
+    assert load(tmp_path).id2label == load(tmp_path, num_labels=2).id2label == {0: "no", 1: "yes"}
+    theirs = transformers.BertConfig.from_pretrained(tmp_path, num_labels=3)
+    assert load(tmp_path, num_labels=3).id2label == theirs.id2label and load(tmp_path, num_labels=3).label2id == theirs.label2id
+    three = load(tmp_path, id2label={0: "a", 1: "b", 2: "c"})
+    assert three.num_labels == 3 and three.label2id["c"] == 2
+    with pytest.raises(ValueError, match="num_labels"):
+        load(tmp_path, num_labels=4, id2label={0: "a", 1: "b", 2: "c"})
+
+
+@pytest.mark.parametrize("values, word", [
+    (dict(hidden_size="768"), "hidden_size"), (dict(hidden_size=7.0), "hidden_size"), (dict(hidden_size=True), "hidden_size"),
+    (dict(vocab_size=None), "vocab_size"), (dict(hidden_act=3), "hidden_act"), (dict(use_cache=1), "use_cache"),
+    (dict(hidden_dropout_prob="0.1"), "hidden_dropout_prob"), (dict(id2label=None, problem_type=3), "problem_type"),
+])
+def test_wrong_types(values, word):
+    with pytest.raises(TypeError, match=word):
+        BertConfig(**values)
+
+
+@pytest.mark.parametrize("values, words", [
+    (dict(hidden_size=10, num_attention_heads=3), "hidden_size=10.*num_attention_heads=3"),
+    (dict(num_attention_heads=0), "num_attention_heads=0"),
+    (dict(problem_type="ranking"), "ranking.*regression"),
+    (dict(problem_type="single_label_classification", num_labels=1), "regression"),
+    (dict(dtype="float23"), "float23"), (dict(attn_implementation="magic"), "magic.*sdpa"),
+])
+def test_wrong_values(values, words):
+    with pytest.raises(ValueError, match=words):
+        BertConfig(**values)
+    with pytest.raises(ValueError):
+        BertConfig.from_dict({}, **values)
+
+
+def test_family_names_in_errors():
+    with pytest.raises(ValueError, match="n_embd=100.*n_head=12"):
+        GPT2Config(n_embd=100)
+
+
+def test_head_dim_frees_the_heads():
+    assert PretrainedConfig(hidden_size=10, num_attention_heads=3, head_dim=4).head_dim == 4
+
+
+def test_changes_and_unused(tmp_path):
+    BertConfig(note=1).save_pretrained(tmp_path)
+    ours = BertConfig.from_pretrained(tmp_path, hidden_size=24, num_attention_heads=2, note=2, other=3, output_attentions=True,
+                                      attn_implementation="eager", return_unused_kwargs=True, cache_dir=None)
+    theirs = transformers.BertConfig.from_pretrained(tmp_path, hidden_size=24, num_attention_heads=2, note=2, other=3, output_attentions=True,
+                                                     attn_implementation="eager", return_unused_kwargs=True, cache_dir=None)
+    assert ours[1] == theirs[1] == {"other": 3}
+    assert ours[0].to_dict() == theirs[0].to_dict()
+    assert ours[0]._attn_implementation == "eager" and "_attn_implementation" not in ours[0].to_dict()
+    assert BertConfig.from_pretrained(tmp_path, to_dict=1, return_unused_kwargs=True)[1] == {"to_dict": 1}
+
+
+def test_dtype_names(tmp_path):
+    import torch
+
+    for c in (BertConfig(dtype="float16"), BertConfig(torch_dtype=torch.float16), BertConfig(dtype=torch.float16, torch_dtype="float32")):
+        assert c.dtype is c.torch_dtype is torch.float16 and c.to_dict()["dtype"] == "float16"
+    c.torch_dtype = "bfloat16"
+    assert c.dtype is torch.bfloat16
+    c.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
+    assert BertConfig.from_pretrained(tmp_path, dtype="auto").dtype is torch.bfloat16
+    assert BertConfig.from_pretrained(tmp_path, torch_dtype=torch.float32).dtype is torch.float32
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "torch_dtype": "float16"}')
+    assert BertConfig.from_pretrained(tmp_path).dtype is torch.float16
+
+
+def test_other_ways(tmp_path):
+    c = BertConfig()
+    c.update({"hidden_size": 24, "num_attention_heads": 4})
+    assert c.hidden_size == 24
+    with pytest.raises(ValueError, match="heads"):
+        c.update({"num_attention_heads": 5})
+    d = c.to_dict()
+    d["id2label"][0] = "changed"
+    assert c.id2label[0] == "LABEL_0"
+    assert BertConfig() == BertConfig() and BertConfig() != BertConfig(note=1) and BertConfig() != GPT2Config()
+    assert c.use_return_dict is True and BertConfig(return_dict=False).use_return_dict is False
+    two = BertConfig(), BertConfig()
+    two[0].id2label[7] = "x"
+    assert 7 not in two[1].id2label
+
+
+def test_infinity(tmp_path):
+    BertConfig(limit=math.inf, low=[-math.inf]).save_pretrained(tmp_path)
+    assert "Infinity" in (tmp_path / "config.json").read_text()
+    json.loads((tmp_path / "config.json").read_text(), parse_constant=lambda x: pytest.fail(x))
+    for cls in (BertConfig, transformers.BertConfig):
+        c = cls.from_pretrained(tmp_path)
+        assert c.limit == math.inf and c.low == [-math.inf]
+
+
+def test_old_generation_keys(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", "max_length": 30, "do_sample": True,
+                                                      "task_specific_params": {"text-generation": {"max_length": 50}}}))
+    c = GPT2Config.from_pretrained(tmp_path)
+    c.save_pretrained(tmp_path)
+    assert transformers.GPT2Config.from_pretrained(tmp_path).task_specific_params == c.task_specific_params
+
+
+class OldStyle(PretrainedConfig):
+    model_type = "old"
+    attribute_map = {"hidden_size": "width"}
+
+    def __init__(self, width=4, heads=2, pad_token_id=0, **kwargs):
+        super().__init__(pad_token_id=pad_token_id, **kwargs)
+        self.width, self.heads = width, heads
+
+
+class NewStyle(BertConfig):
+    model_type = "new"
+    hidden_size: int = 96
+    mode: str = "a"
+
+
+def test_subclasses(tmp_path):
+    c = OldStyle(width=6, num_labels=3, eos_token_id=2)
+    c.save_pretrained(tmp_path)
+    back = OldStyle.from_pretrained(tmp_path, heads=3)
+    assert (back.width, back.hidden_size, back.heads, back.num_labels, back.eos_token_id) == (6, 6, 3, 3, 2)
+    assert '"model_type": "old"' in (tmp_path / "config.json").read_text()
+    c = NewStyle(mode="b")
+    assert c.hidden_size == 96 and BertConfig().hidden_size == 768 and c.to_dict()["mode"] == "b"
+    with pytest.raises(TypeError, match="NewStyle.mode"):
+        NewStyle(mode=1)
+
+
+def test_another_family_warns(tmp_path, caplog):
+    BertConfig(hidden_size=24).save_pretrained(tmp_path)
+    with caplog.at_level(logging.WARNING, "minihf"):
+        assert GPT2Config.from_pretrained(tmp_path).hidden_size == 24
+    assert "'bert'" in caplog.text and "'gpt2'" in caplog.text
+
+
+@pytest.mark.parametrize("text, words", [
+    ("{", "not valid JSON"), ("[1, 2]", "JSON object"), ("", "JSON"), ('{"hidden_size": "big"}', "hidden_size"),
+    ('{"num_labels": 3, "id2label": {"0": "a"}}', "num_labels=3"), ('{"id2label": {"zero": "a"}}', "zero"),
+    ('{"id2label": ["a", "b"]}', "id2label"),
+])
+def test_damaged_files(tmp_path, text, words):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises((OSError, ValueError, TypeError), match=words):
+        BertConfig.from_pretrained(tmp_path)
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(OSError, match="config.json"):
+        BertConfig.from_pretrained(tmp_path)
+    with pytest.raises(TypeError, match="dict"):
+        BertConfig.from_dict([1])
+
+
+def test_saving_refusals(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotADirectoryError, match="file"):
+        BertConfig().save_pretrained(tmp_path / "file")
+    BertConfig(note=1).save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match="note"):
+        BertConfig(note={1, 2}).save_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(tmp_path).note == 1 and sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "file"]
+    with pytest.raises(ValueError, match="push_to_hub"):
+        BertConfig().save_pretrained(tmp_path, push_to_hub=True)
+
+
+def test_attributes_added_later(tmp_path):
+    c = BertConfig()
+    c.my_key = {"nested": [1, 2]}
+    c.save_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(tmp_path).my_key == {"nested": [1, 2]}
