@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['conv1d', 'attention_scale', 'upcast_attend', 'GPT2Attention', 'GPT2MLP', 'GPT2Block', 'GPT2PreTrainedModel',
-           'init_lying', 'embed', 'check_inputs', 'flat', 'GPT2Model', 'start_cache', 'run', 'GPT2LMHeadModel',
+           'init_lying', 'embed', 'rows_from', 'flat', 'GPT2Model', 'start_cache', 'run', 'GPT2LMHeadModel',
            'last_places', 'finish']
 
 # %% ../../nbs/15_models.gpt2.ipynb #import-torch
@@ -16,10 +16,7 @@ from torch import Tensor, nn
 from ..attention import attend, attention, decoder_mask, merge_heads
 from ..cache import as_cache
 from ..config import GPT2Config
-try:
-    from minihf.generation.search import GenerationMixin
-except ImportError:
-    class GenerationMixin: pass
+from ..generation.search import GenerationMixin
 from ..layers import activation, feed_forward, lookup
 from minihf.modeling import (
     BaseModelOutputWithPastAndCrossAttentions,
@@ -165,26 +162,26 @@ def embed(
     "What a token is plus where it stands. Raises: ValueError if the text is too long."
     x = lookup(model.wte, input_ids) if inputs_embeds is None else inputs_embeds
     if position_ids is None:
-        end, limit = past + x.shape[1], model.wpe.num_embeddings
-        if end > limit:
-            raise ValueError(f"the text has {end} tokens, but the model knows {limit} positions; truncate it: "
-                             f"tokenizer(..., truncation=True, max_length={limit})")
-        position_ids = torch.arange(past, end, device=x.device)
-    x = x + lookup(model.wpe, position_ids, "position_ids")
+        x = x + rows_from(model.wpe.weight, past, past + x.size(1))
+    else:
+        x = x + lookup(model.wpe, position_ids, "position_ids")
     if token_type_ids is not None:
         x = x + lookup(model.wte, token_type_ids, "token_type_ids")
     return F.dropout(x, model.config.embd_pdrop) if model.training else x
 
 # %% ../../nbs/15_models.gpt2.ipynb #check-inputs
-def check_inputs(input_ids, inputs_embeds, attention_mask, k_len: int):
-    "Raises: ValueError if there is no input, or two, or a mask that covers other tokens than there are."
-    if (input_ids is None) == (inputs_embeds is None):
-        raise ValueError(f"give input_ids or inputs_embeds{'' if input_ids is None else ', not both'}")
-    if attention_mask is not None and attention_mask.shape[-1] != k_len:
-        raise ValueError(f"attention_mask covers {attention_mask.shape[-1]} tokens, but there are {k_len}, "
-                         "counting those in past_key_values")
+def rows_from(
+    table: Tensor,  # (positions, d)
+    start: int,  # first row
+    end: int,  # first row left out
+) -> Tensor:  # (end - start, d)
+    "A run of position vectors. Raises: ValueError if the table is too short."
+    if end > len(table):
+        raise ValueError(f"the text has {end} tokens, but the model knows {len(table)} positions; truncate it: "
+                         f"tokenizer(..., truncation=True, max_length={len(table)})")
+    return table[start:end]
 
-
+# %% ../../nbs/15_models.gpt2.ipynb #flat
 def flat(x: Tensor | None, keep: int = 1) -> Tensor | None:
     "All axes but the last `keep` in one: choices become rows of the batch."
     return x if x is None or x.dim() <= keep + 1 else x.flatten(0, -keep - 1)
@@ -244,14 +241,20 @@ def run(
     output_attentions: bool,
     output_hidden_states: bool,
 ) -> tuple[Tensor, tuple | None, tuple | None]:  # (b, s, d); all hidden states; all weights
-    "The body of `GPT2Model.forward`."
-    shape = (inputs_embeds if input_ids is None else input_ids[..., None]).shape[:-1]
-    if len(shape) > 2:
-        attention_mask = flat(attention_mask)
+    "The body of `GPT2Model.forward`. Raises: ValueError if there is no input, or two, or a mask of another length."
+    if (input_ids is None) == (inputs_embeds is None):
+        raise ValueError(f"give input_ids or inputs_embeds{'' if input_ids is None else ', not both'}")
     past = 0 if cache is None else cache.get_seq_length()
-    check_inputs(input_ids, inputs_embeds, attention_mask, past + shape[-1])
-    x = embed(model, flat(input_ids), flat(inputs_embeds, 2), flat(token_type_ids), flat(position_ids), past)
-    mask, causal = decoder_mask(attention_mask, x.shape[1], past + x.shape[1], x.device)
+    shape = input_ids.shape if inputs_embeds is None else inputs_embeds.shape[:-1]
+    end = past + shape[-1]
+    if len(shape) > 2:  # choices become rows of the batch
+        input_ids, inputs_embeds = flat(input_ids), flat(inputs_embeds, 2)
+        attention_mask, token_type_ids, position_ids = map(flat, (attention_mask, token_type_ids, position_ids))
+    if attention_mask is not None and attention_mask.shape[-1] != end:
+        raise ValueError(f"attention_mask covers {attention_mask.shape[-1]} tokens, but there are {end}"
+                         + (f": {past} kept in past_key_values and {shape[-1]} new" if past else ""))
+    x = embed(model, input_ids, inputs_embeds, token_type_ids, position_ids, past)
+    mask, causal = decoder_mask(attention_mask, shape[-1], end, x.device)
     x, states, maps = run_layers(model, model.h, x, mask, causal, cache, output_attentions, output_hidden_states)
     x = model.ln_f(x)
     if states is not None:
@@ -311,6 +314,7 @@ def last_places(
 
 def finish(model, return_dict: bool | None, kind, out, *values):
     "The output of a head: its own values, then what the base model returned beside its hidden states."
-    rest = {k: out[k] for k in ("past_key_values", "hidden_states", "attentions") if k in out and k in kind.fields}
+    rest = {k: v for k, v in out.items() if k in kind.fields}
     result = kind(*values, **rest)
-    return result if options(model.config, None, None, return_dict)[2] else result.to_tuple()
+    named = model.config.return_dict if return_dict is None else return_dict
+    return result if named else result.to_tuple()
