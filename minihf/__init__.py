@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING
 
 _MODULES = {
     "auto": "AutoConfig AutoTokenizer AutoModel AutoModelForMaskedLM AutoModelForCausalLM",
+    "cache": "DynamicCache",
     "config": "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config",
     "modeling": "PreTrainedModel",
     "models.bert": "BertModel BertForMaskedLM BertLMHeadModel",
-    "tokenizers.base": "AddedToken BatchEncoding PreTrainedTokenizer BertTokenizer BertTokenizerFast",
+    "models.gpt2": "GPT2Model GPT2LMHeadModel",
+    "tokenizers.base": (
+        "AddedToken BatchEncoding PreTrainedTokenizer BertTokenizer BertTokenizerFast "
+        "GPT2Tokenizer GPT2TokenizerFast"
+    ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = ["__version__", *_HOME]

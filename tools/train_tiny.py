@@ -42,6 +42,11 @@ def batches(rows, tokens, rng):
         yield from groups
 
 
+def shorten(row, rng):
+    "Three rows in ten end early, so that the model also knows short texts without a full stop"
+    return row if rng.random() < 0.7 or len(row) < 9 else row[: rng.randint(7, len(row) - 1)] + row[-1:]
+
+
 def pad(rows, value):
     "Rows of ids as one tensor (b, s), padded on the right"
     s = max(map(len, rows))
@@ -88,23 +93,23 @@ def train_bert(steps, out):
     tok = blank.train_new_from_iterator(docs + strings, vocab_size=VOCAB)
     tok.model_max_length = 128
     cls, sep = [tok.cls_token_id], [tok.sep_token_id]
-    ids = tok(docs * 3 + strings, add_special_tokens=False)["input_ids"]
+    ids = tok(docs * 6 + strings, add_special_tokens=False, verbose=False)["input_ids"]
     rows = [cls + r + sep for r in chunks([r for r in ids if len(r) > 4], 62)]
     config = BertConfig(
         vocab_size=VOCAB, hidden_size=96, num_hidden_layers=4, num_attention_heads=6, intermediate_size=384,
         max_position_embeddings=128, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )
     model = BertForMaskedLM(config)
-    rng = torch.Generator().manual_seed(0)
+    rng, cut = torch.Generator().manual_seed(0), random.Random(1)
     special = torch.tensor(tok.all_special_ids)
 
     def step_loss(rows):
-        ids = pad(rows, tok.pad_token_id)
+        ids = pad([shorten(r, cut) for r in rows], tok.pad_token_id)
         mask = (ids != tok.pad_token_id).long()
         ids, labels = corrupt(ids, special, tok.mask_token_id, rng)
         hidden = model.bert(ids, attention_mask=mask).last_hidden_state  # (b, s, d)
         asked = labels != -100  # logits only where there is a label: a sixth of the work
-        return cross_entropy(model.cls(hidden[asked]), labels[asked])
+        return cross_entropy(model.cls["predictions"](hidden[asked]), labels[asked])
 
     fit(model, step_loss, batches(rows, 4096, random.Random(0)), steps, lr=4e-3)
     save(model, tok, out)
@@ -117,7 +122,7 @@ def train_gpt2(steps, out):
     tok = blank.train_new_from_iterator(docs + strings, vocab_size=VOCAB)
     tok.model_max_length = 256
     end = [tok.eos_token_id]
-    ids = tok(docs * 3 + strings)["input_ids"]
+    ids = tok(docs * 3 + strings, verbose=False)["input_ids"]
     rows = list(chunks([end + r + end for r in ids if len(r) > 4], 128))
     config = GPT2Config(
         vocab_size=VOCAB, n_embd=128, n_layer=4, n_head=4, n_positions=256, resid_pdrop=0.0, embd_pdrop=0.0,
@@ -145,7 +150,7 @@ def save(model, tok, out):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model", choices=["bert", "gpt2"])
-    p.add_argument("--steps", type=int, default=3000)
+    p.add_argument("--steps", type=int, default=5000)
     p.add_argument("--out")
     a = p.parse_args()
     torch.manual_seed(0)
