@@ -77,14 +77,15 @@ def test_modes(pair, texts, kind):
         ours.truncation_side = theirs.truncation_side = r.choice(["left", "right"])
         try:
             want = theirs(text, second, **options)
-        except BaseException as e:
+        except BaseException:
             with pytest.raises((ValueError, TypeError)):
                 ours(text, second, **options)
             continue
-        try:
-            got = ours(text, second, **options)
-        except Exception as e:
-            raise AssertionError((text, second, options)) from e
+        if kind and want["input_ids"].dtype == object:  # rows of different lengths: the reference gives an odd array
+            with pytest.raises(ValueError, match="padding=True"):
+                ours(text, second, **options)
+            continue
+        got = ours(text, second, **options)
         same(got, want, text=text, second=second, **options)
         done += 1
         rows = len(want["input_ids"]) if n or options["return_overflowing_tokens"] or kind else 1
@@ -93,3 +94,70 @@ def test_modes(pair, texts, kind):
             assert got.word_ids(i) == want.word_ids(i)
     ours.truncation_side = theirs.truncation_side = "right"
     assert done > 100
+
+
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_added_tokens(folders, texts, seed):
+    "Tokens with random flags: ids, offsets, words, tokens, decoding, and the same after saving, in both libraries"
+    r = random.Random(seed)
+    folder = folders[["uncased", "cased"][seed % 2]]
+    ours, theirs = BertTokenizer.from_pretrained(folder), transformers.BertTokenizer.from_pretrained(folder)
+    new = ["<ent>", "NewTok", "été", "the", "[X]", "an", "x y", "fox", "Été", "don't"]
+    for content in r.sample(new, 6):
+        flags = {k: r.random() < 0.4 for k in FLAGS}
+        assert ours.add_tokens(AddedToken(content, **flags)) == theirs.add_tokens(
+            transformers.AddedToken(content, **flags)), (content, flags)
+    assert ours.add_tokens(["plain", "[MASK]", ""]) == theirs.add_tokens(["plain", "[MASK]", ""])
+    extra = {"additional_special_tokens": ["<s1>", "<s2>"], "pad_token": "<pad>"}
+    assert ours.add_special_tokens(extra) == theirs.add_special_tokens(extra)
+    assert len(ours) == len(theirs) and ours.get_added_vocab() == theirs.get_added_vocab()
+    assert ours.all_special_tokens == theirs.all_special_tokens and ours.all_special_ids == theirs.all_special_ids
+    glue = ["", " ", "  ", "\t", ".", "a"]
+    made = ["".join(r.choice([*new, "<s1>", "[MASK]", "plain", "word", "Ö"]) + r.choice(glue) for _ in range(12))
+            for _ in range(300)]
+    check_equal(ours, theirs, made + r.sample(texts, 200))
+
+
+def check_equal(ours, theirs, texts):
+    options = dict(return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    a, b = ours(texts, **options), theirs(texts, **options)
+    for i, text in enumerate(texts):
+        for k in b:
+            assert a[k][i] == b[k][i], (k, text)
+        assert a.tokens(i) == b.tokens(i) and a.word_ids(i) == b.word_ids(i), text
+    assert ours(texts, verbose=False)["input_ids"] == a["input_ids"]
+    for skip in (False, True):
+        assert ours.batch_decode(a["input_ids"], skip_special_tokens=skip) == theirs.batch_decode(
+            a["input_ids"], skip_special_tokens=skip)
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_files_both_ways(pair, texts, tmp_path, auto):
+    ours, theirs = pair
+    texts = texts[::10] + ["a <x> b", "NewTok newtok", "<y>[MASK]"]
+    for t, A in ((ours, AddedToken), (theirs, transformers.AddedToken)):
+        t.add_tokens(["NewTok"])
+        t.add_special_tokens({"additional_special_tokens": ["<x>", A("<y>", lstrip=True)]})
+    ours.save_pretrained(tmp_path / "ours")
+    theirs.save_pretrained(tmp_path / "theirs")
+    (tmp_path / "ours" / "config.json").write_text('{"model_type": "bert"}')
+    names = {o.name for o in (tmp_path / "ours").iterdir()}
+    assert names >= {"vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+    cls = transformers.AutoTokenizer if auto else transformers.BertTokenizer
+    again = cls.from_pretrained(tmp_path / "ours")
+    assert again.is_fast and again.all_special_tokens == ours.all_special_tokens
+    assert again.model_max_length == ours.model_max_length and len(again) == len(ours)
+    check_equal(ours, again, texts)
+    check_equal(BertTokenizer.from_pretrained(tmp_path / "ours"), theirs, texts)
+    check_equal(BertTokenizer.from_pretrained(tmp_path / "theirs"), theirs, texts)
+    for name in names - {"vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}:
+        (tmp_path / "ours" / name).unlink()
+    check_equal(BertTokenizer.from_pretrained(tmp_path / "ours"), theirs, texts)  # from vocab.txt
+    raw = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "theirs" / "tokenizer.json"))
+    (tmp_path / "theirs" / "tokenizer_config.json").unlink()
+    alone = BertTokenizer.from_pretrained(tmp_path / "theirs")  # tokenizer.json alone: its own normaliser counts
+    a, b = alone(texts, return_offsets_mapping=True), raw(texts, return_offsets_mapping=True)
+    assert a["input_ids"] == b["input_ids"] and a["offset_mapping"] == b["offset_mapping"]

@@ -10,13 +10,13 @@ __all__ = ['LETTER', 'SPACE', 'SPACE_END', 'KINDS', 'NAMES', 'PADDING', 'TRUNCAT
            'to_tensor', 'CharSpan', 'TokenSpan', 'Encoding', 'Piece', 'frame', 'pad_encoding', 'word_span', 'token_at',
            'Alignments', 'WordAlignments', 'Rows', 'BatchEncoding', 'named_token', 'SpecialTokens', 'next_id',
            'AddedTokens', 'Vocabulary', 'SpecialIds', 'Splitting', 'locate', 'Plan', 'choice', 'resolve',
-           'no_pad_token', 'refuse_unknown', 'sort_inputs', 'is_text_pair', 'is_words_pair', 'check_texts', 'Ids',
-           'room', 'keep', 'Framing', 'Windows', 'combine', 'flat_rows', 'mask_rows', 'from_bytes',
-           'columns_as_tensors', 'columns_as_lists', 'Columns', 'Calling', 'Steps', 'Variants', 'merge_rows',
-           'as_lists', 'Padding', 'kind_of', 'clean_up', 'Decoding', 'read_token', 'read_vocab', 'read_settings',
-           'missing_vocabulary', 'Loading', 'Saving', 'template_json', 'Remembered', 'Training', 'PreTrainedTokenizer',
-           'fold_bert', 'WordPieces', 'check_model', 'read_added', 'BertTokenizer', 'load_vocab', 'DistilBertTokenizer',
-           'ByteLevel', 'GPT2Tokenizer']
+           'no_pad_token', 'refuse_unknown', 'sort_inputs', 'is_text_pair', 'is_words_pair', 'stride_counts',
+           'check_texts', 'Ids', 'room', 'keep', 'Framing', 'Windows', 'combine', 'flat_rows', 'mask_rows',
+           'from_bytes', 'columns_as_tensors', 'columns_as_lists', 'Columns', 'Calling', 'Steps', 'Variants',
+           'merge_rows', 'as_lists', 'Padding', 'kind_of', 'clean_up', 'Decoding', 'read_token', 'read_vocab',
+           'read_settings', 'missing_vocabulary', 'Loading', 'Saving', 'template_json', 'Training',
+           'PreTrainedTokenizer', 'WordPieces', 'check_model', 'read_added', 'BertTokenizer', 'load_vocab',
+           'DistilBertTokenizer', 'ByteLevel', 'GPT2Tokenizer']
 
 # %% ../../nbs/04_tokenizers.base.ipynb #import-copy
 import copy
@@ -36,7 +36,7 @@ import regex
 
 from ..hub import cached_file, read_json, replacing, split_hub_args, write_json
 from .bpe import ByteLevelBPE, read_merges, token_bytes
-from .wordpiece import WordPiece, spell
+from .wordpiece import Memo, WordPiece, read_parts, spell
 
 # %% ../../nbs/04_tokenizers.base.ipynb #addedtoken
 @dataclass(unsafe_hash=True)
@@ -562,6 +562,7 @@ class AddedTokens:
             known = index if free else next_id(self.vocab_size, self.added_tokens_decoder)
         self.added_tokens_decoder[known] = token
         self._added_ids[token.content] = known
+        self._once_special.update([token.content] * token.special)
         self._changed()
         return 1
 
@@ -635,8 +636,8 @@ class SpecialIds:
 
         Raises: ValueError if a key is no special token's name or a token is no string.
         """
-        added = 0
-        for name, value in special_tokens_dict.items():
+        added, last = 0, "additional_special_tokens"
+        for name, value in sorted(special_tokens_dict.items(), key=lambda o: o[0] == last):
             if name in ("additional_special_tokens", "extra_special_tokens"):
                 old = [] if replace_extra_special_tokens else self._extra
                 self._extra = [*old, *(o for o in value if str(o) not in map(str, old))]
@@ -802,6 +803,11 @@ def is_words_pair(o):
     return isinstance(o, (list, tuple)) and len(o) == 2 and not isinstance(o[0], str)
 
 # %% ../../nbs/04_tokenizers.base.ipynb #check-texts
+def stride_counts(plan) -> bool:
+    "A stride is checked wherever texts are cut, also if only the first window is asked for."
+    return bool(plan.stride and plan.truncation)
+
+
 def check_texts(texts, words: bool):
     """Are these texts, or lists of words?
 
@@ -978,9 +984,11 @@ def columns_as_tensors(rows, segments, names, pads: tuple[int, int], n: int, sid
     Raises: ValueError if the rows differ in length and are not padded.
     """
     lengths = list(map(len, rows))
-    if max(lengths, default=0) > n or (pads is None and min(lengths, default=n) < n):
-        raise ValueError(f"rows of {min(lengths)} to {max(lengths)} tokens cannot become one tensor; use padding=True "
-                         "to bring them to one length, and truncation=True if they are longer than the model allows")
+    longest, shortest = max(lengths, default=n), min(lengths, default=n)
+    if shortest < longest and (pads is None or longest > n):
+        raise ValueError(f"rows of {shortest} to {longest} tokens cannot become one tensor; use padding=True to bring "
+                         "them to one length, and truncation=True if they are longer than max_length")
+    n = max(n, longest)
     b, (pad, pad_type) = len(rows), pads or (0, 0)
     out = {"input_ids": from_flat(flat_rows(rows, pad, n, side), b, kind)}
     if "token_type_ids" in names:
@@ -1105,7 +1113,7 @@ class Steps:
         kind = kind if kind is None else check_kind(kind)
         lazy = partial(self._rows_again, texts, pairs, plan, self._version)
         try:
-            if not overflow and not any(extra):
+            if not (overflow or stride_counts(plan) or any(extra)):
                 data = self._fast_columns(texts, pairs, plan, names, kind)
             else:
                 data, lazy = self._slow_columns(texts, pairs, plan, names, overflow, extra, kind)
@@ -1290,7 +1298,8 @@ class Decoding:
 
     @property
     def _special_ids(self) -> set[int]:
-        return {i for i, o in self.added_tokens_decoder.items() if o.special}
+        "Ids that `skip_special_tokens` skips: once a control token, always one"
+        return {i for i in self.added_tokens_decoder if self._tokens[i] in self._once_special}
 
     @property
     def _tokens(self) -> dict[int, str]:
@@ -1320,11 +1329,16 @@ def read_vocab(path: str) -> dict[str, int]:
         lines.pop()
     return dict(zip(lines, range(len(lines))))
 
+# %% ../../nbs/04_tokenizers.base.ipynb #private-tokenizer-class-name-or-path-tok
+PRIVATE = {"tokenizer_class", "name_or_path", "tokenizer_file", "special_tokens_map_file", "is_local", "backend",
+           "local_files_only", "truncation_strategy", "stride", "max_length", "pad_to_multiple_of", "pad_token_type_id",
+           "files_loaded", "auto_map", "processor_class"}
+
 # %% ../../nbs/04_tokenizers.base.ipynb #read-settings
 def read_settings(find) -> dict:  # `find(name)` gives the path of a file, or None
     "Everything that the small files next to a vocabulary say: settings, special and added tokens."
     path = find("tokenizer_config.json")
-    settings = read_json(path) if path else {}
+    settings = {k: v for k, v in (read_json(path) if path else {}).items() if k not in PRIVATE}
     added = {int(i): read_token(o) for i, o in settings.pop("added_tokens_decoder", {}).items()}
     if not added:
         path = find("special_tokens_map.json")
@@ -1439,17 +1453,6 @@ def template_json(tokenizer) -> dict:
     return {"type": "TemplateProcessing", "single": [piece(*o) for o in single], "pair": [piece(*o) for o in pair],
             "special_tokens": special}
 
-# %% ../../nbs/04_tokenizers.base.ipynb #remembered
-class Remembered(dict):
-    "A dict that fills itself: a key that is asked for the first time is worked out by `make`."
-
-    def __init__(self, make):
-        self.make = make
-
-    def __missing__(self, key):
-        self[key] = out = self.make(key)
-        return out
-
 # %% ../../nbs/04_tokenizers.base.ipynb #training
 class Training:
     "A new vocabulary of the same kind."
@@ -1501,10 +1504,10 @@ class PreTrainedTokenizer(SpecialTokens, AddedTokens, Vocabulary, SpecialIds, Sp
         self.clean_up_tokenization_spaces = bool(clean_up_tokenization_spaces)
         self.split_special_tokens, self.chat_template = split_special_tokens, chat_template
         self.init_kwargs = {k: v for k, v in settings.items() if k not in PRIVATE}
-        self._folds, self._version = Remembered(lambda code: self.fold(chr(code))), 0
+        self._folds, self._version = Memo(lambda code: self.fold(chr(code))), 0
         self._named = {k: named.get(k) for k in NAMES}
         self._extra = list(additional_special_tokens or extra_special_tokens or [])
-        self.added_tokens_decoder, self._added_ids = {}, {}
+        self.added_tokens_decoder, self._added_ids, self._once_special = {}, {}, set()
         self._changed()
         for i, token in sorted((added_tokens_decoder or {}).items()):
             self._add(token, index=i)
@@ -1513,38 +1516,26 @@ class PreTrainedTokenizer(SpecialTokens, AddedTokens, Vocabulary, SpecialIds, Sp
     def _changed(self):
         "Forget what was worked out from tokens that have changed"
         self._frames, self._compiled, self._all_tokens = {}, {}, None
-        self._said = Remembered(self.say)
+        self._said = Memo(self.say, size=2**20)
         self._version += 1
 
     def fold(self, char: str) -> str:
         "What normalising makes of a character"
         return char
 
-# %% ../../nbs/04_tokenizers.base.ipynb #private-tokenizer-class-name-or-path-tok
-PRIVATE = {"tokenizer_class", "name_or_path", "tokenizer_file", "special_tokens_map_file", "is_local", "backend",
-           "local_files_only", "truncation_strategy", "stride", "max_length", "pad_to_multiple_of", "pad_token_type_id",
-           "files_loaded", "auto_map", "processor_class"}
-
 # %% ../../nbs/04_tokenizers.base.ipynb #fold-bert
-def fold_bert(char: str, lowercase: bool, strip_accents: bool, chinese: bool) -> str:
-    "What BERT's normaliser makes of a character, without the spaces that only separate words."
-    spelled = spell(char, lowercase, strip_accents, chinese)
-    return spelled.strip(" ") or spelled[:1]
-
-# %% ../../nbs/04_tokenizers.base.ipynb #wordpieces
 class WordPieces:
     "What is WordPiece's own: folding, joining, and its files."
 
     def fold(self, char: str) -> str:
         "What normalising makes of a character"
-        b = self.backend
-        strip = b.lowercase if b.strip_accents is None else b.strip_accents
-        return fold_bert(char, b.lowercase, strip, b.handle_chinese_chars)
+        spelled = spell(char, *self.backend.splitter.how)
+        return spelled.strip(" ") or spelled[:1]
 
     def say(self, index: int) -> str:
         "What an id adds to a text that has begun"
         token = self._tokens.get(index)
-        return "" if token is None else self.backend.tokens_to_string(["x", token])[1:]
+        return "" if token is None else self.backend.glued[token]
 
     def _join(self, ids) -> str:
         first = next((k for k, i in enumerate(ids) if i in self._tokens), None)
@@ -1559,13 +1550,10 @@ class WordPieces:
 
         Raises: ValueError if it is another kind of tokenizer.
         """
-        model, norm = parts["model"], parts.get("normalizer") or {}
-        check_model(cls, model, "WordPiece", path)
-        out = {"vocab": model["vocab"], "unk_token": model.get("unk_token", "[UNK]"),
-               "max_input_chars_per_word": model.get("max_input_chars_per_word", 100)}
-        if norm.get("type") == "BertNormalizer":
-            out |= {"do_lower_case": norm["lowercase"], "strip_accents": norm["strip_accents"],
-                    "tokenize_chinese_chars": norm["handle_chinese_chars"]}
+        check_model(cls, parts["model"], "WordPiece", path)
+        out = read_parts(parts)
+        out["do_lower_case"] = out.pop("lowercase")
+        out["tokenize_chinese_chars"] = out.pop("handle_chinese_chars")
         return out | read_added(parts)
 
     def save_vocabulary(self, save_directory, filename_prefix: str | None = None) -> tuple[str, ...]:
@@ -1618,9 +1606,10 @@ class BertTokenizer(WordPieces, PreTrainedTokenizer):
         self.tokenize_chinese_chars = tokenize_chinese_chars
         named = dict(unk_token=unk_token, sep_token=sep_token, pad_token=pad_token, cls_token=cls_token,
                      mask_token=mask_token, **{k: settings.pop(k, None) for k in ("bos_token", "eos_token")})
-        longest = settings.pop("max_input_chars_per_word", 100)
+        rare = ("max_input_chars_per_word", "clean_text", "prefix", "cleanup")
         backend = WordPiece(load_vocab(vocab, vocab_file), do_lower_case, strip_accents, tokenize_chinese_chars,
-                            str(unk_token), longest, tuple(never_split or ()))
+                            str(unk_token), never_split=tuple(never_split or ()),
+                            **{k: settings.pop(k) for k in rare if k in settings})
         kept = dict(do_lower_case=do_lower_case, strip_accents=strip_accents, never_split=never_split,
                     tokenize_chinese_chars=tokenize_chinese_chars)
         self._start(backend, named, **settings, **kept)
