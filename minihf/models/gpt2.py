@@ -4,8 +4,10 @@
 
 # %% auto #0
 __all__ = ['conv1d', 'attention_scale', 'upcast_attend', 'GPT2Attention', 'GPT2MLP', 'GPT2Block', 'GPT2PreTrainedModel',
-           'init_lying', 'embed', 'rows_from', 'flat', 'GPT2Model', 'start_cache', 'run', 'GPT2LMHeadModel',
-           'last_places', 'finish']
+           'init_lying', 'embed', 'rows_from', 'flat', 'GPT2Model', 'start_cache', 'run', 'GPT2LMBase',
+           'GPT2LMHeadModel', 'last_places', 'finish', 'last_token', 'classification_loss',
+           'GPT2ForSequenceClassification', 'GPT2ForTokenClassification', 'span_loss', 'GPT2ForQuestionAnswering',
+           'GPT2SequenceSummary', 'GPT2DoubleHeadsModel']
 
 # %% ../../nbs/15_models.gpt2.ipynb #import-torch
 import torch
@@ -262,8 +264,8 @@ def run(
     return x if len(shape) == 2 else x.view(*shape, -1), states, maps
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2lmheadmodel
-class GPT2LMHeadModel(GPT2PreTrainedModel, GenerationMixin):
-    "GPT-2 that writes: a score for every token that may come next."
+class GPT2LMBase(GPT2PreTrainedModel, GenerationMixin):
+    "GPT-2 with the head that writes, which is the word table."
 
     tied = {"lm_head.weight": "transformer.wte.weight"}
 
@@ -271,6 +273,19 @@ class GPT2LMHeadModel(GPT2PreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.transformer = GPT2Model(config)
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+
+    def get_output_embeddings(self):
+        return self.lm_head
+
+    def set_output_embeddings(self, value):
+        self.lm_head = value
+
+# %% ../../nbs/15_models.gpt2.ipynb #gpt2lmheadmodel-2
+class GPT2LMHeadModel(GPT2LMBase):
+    "GPT-2 that writes: a score for every token that may come next."
+
+    def __init__(self, config: GPT2Config):
+        super().__init__(config)
         self.post_init()
 
     def forward(
@@ -295,12 +310,6 @@ class GPT2LMHeadModel(GPT2PreTrainedModel, GenerationMixin):
         loss = None if labels is None else next_token_loss(logits, labels)
         return finish(self, return_dict, CausalLMOutputWithCrossAttentions, out, loss, logits)
 
-    def get_output_embeddings(self):
-        return self.lm_head
-
-    def set_output_embeddings(self, value):
-        self.lm_head = value
-
 # %% ../../nbs/15_models.gpt2.ipynb #last-places
 def last_places(
     x: Tensor,  # (b, s, d)
@@ -318,3 +327,212 @@ def finish(model, return_dict: bool | None, kind, out, *values):
     result = kind(*values, **rest)
     named = model.config.return_dict if return_dict is None else return_dict
     return result if named else result.to_tuple()
+
+# %% ../../nbs/15_models.gpt2.ipynb #last-token
+def last_token(
+    input_ids: Tensor | None,  # (b, s)
+    pad_token_id: int | None,
+    b: int,  # size of the batch
+) -> Tensor | int:  # (b,) places; -1 where padding can't be told
+    "Where each text ends, whichever side is padded. Raises: ValueError for a batch without a padding token."
+    if pad_token_id is None and b != 1:
+        raise ValueError(f"a batch of {b} texts needs config.pad_token_id, which says where each text ends; set "
+                         "model.config.pad_token_id = tokenizer.pad_token_id, or pass one text at a time")
+    if pad_token_id is None or input_ids is None:
+        return -1
+    places = torch.arange(input_ids.shape[1], device=input_ids.device)
+    return (places * (input_ids != pad_token_id)).argmax(-1)
+
+# %% ../../nbs/15_models.gpt2.ipynb #classification-loss
+def classification_loss(
+    logits: Tensor,  # (b, num_labels)
+    labels: Tensor,  # (b,) numbers or classes; or (b, num_labels) with 0.0 and 1.0
+    config,  # `num_labels`; `problem_type` is filled in if None
+) -> Tensor:  # a number
+    "Squared error, cross-entropy, or one yes-or-no question per class."
+    n = config.num_labels
+    if config.problem_type is None:
+        whole = not labels.is_floating_point()
+        config.problem_type = ("regression" if n == 1 else
+                               "single_label_classification" if whole else "multi_label_classification")
+    if config.problem_type == "regression":
+        return F.mse_loss(logits.squeeze(), labels.squeeze()) if n == 1 else F.mse_loss(logits, labels)
+    if config.problem_type == "single_label_classification":
+        return F.cross_entropy(logits.view(-1, n), labels.view(-1))
+    return F.binary_cross_entropy_with_logits(logits, labels)
+
+# %% ../../nbs/15_models.gpt2.ipynb #gpt2forsequenceclassification
+class GPT2ForSequenceClassification(GPT2PreTrainedModel):
+    "GPT-2 that sorts texts: class scores read off each text's last token."
+
+    def __init__(self, config: GPT2Config):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.transformer = GPT2Model(config)
+        self.score = nn.Linear(config.n_embd, config.num_labels, bias=False)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,  # as for `GPT2Model`, and so below
+        past_key_values=None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,  # (b,) classes or numbers; or (b, num_labels) of 0.0 and 1.0
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ):  # -> SequenceClassifierOutputWithPast or tuple
+        "Class scores (b, num_labels), and the loss if there are labels. Raises: ValueError, see `last_token`."
+        b = len(input_ids if inputs_embeds is None else inputs_embeds)
+        ends = last_token(input_ids, self.config.pad_token_id, b)
+        out = self.transformer(input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
+                               inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
+        x = out.last_hidden_state
+        logits = self.score(x[torch.arange(b, device=x.device), ends])
+        loss = None if labels is None else classification_loss(logits, labels, self.config)
+        return finish(self, return_dict, SequenceClassifierOutputWithPast, out, loss, logits)
+
+# %% ../../nbs/15_models.gpt2.ipynb #gpt2fortokenclassification
+class GPT2ForTokenClassification(GPT2PreTrainedModel):
+    "GPT-2 that labels every token, knowing only what came before it."
+
+    def __init__(self, config: GPT2Config):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.transformer = GPT2Model(config)
+        drop = getattr(config, "classifier_dropout", None)
+        drop = getattr(config, "hidden_dropout", None) if drop is None else drop
+        self.dropout = nn.Dropout(0.1 if drop is None else drop)
+        self.classifier = nn.Linear(config.n_embd, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,  # as for `GPT2Model`, and so below
+        past_key_values=None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,  # (b, s) classes; -100 where nothing is asked
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ):  # -> TokenClassifierOutput or tuple
+        "Class scores (b, s, num_labels), and the loss if there are labels."
+        out = self.transformer(input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
+                               inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
+        logits = self.classifier(self.dropout(out.last_hidden_state))
+        loss = None if labels is None else F.cross_entropy(logits.view(-1, self.num_labels), labels.view(-1))
+        return finish(self, return_dict, TokenClassifierOutput, out, loss, logits)
+
+# %% ../../nbs/15_models.gpt2.ipynb #span-loss
+def span_loss(
+    start_logits: Tensor,  # (b, s)
+    end_logits: Tensor,  # (b, s)
+    start: Tensor,  # (b,) where the answer starts
+    end: Tensor,  # (b,) its last token
+) -> Tensor:  # a number
+    "The mean of two cross-entropies over the places of a text."
+    s = start_logits.shape[1]
+    one = lambda logits, place: F.cross_entropy(logits, place.view(-1).clamp(0, s), ignore_index=s)
+    return (one(start_logits, start) + one(end_logits, end)) / 2
+
+# %% ../../nbs/15_models.gpt2.ipynb #gpt2forquestionanswering
+class GPT2ForQuestionAnswering(GPT2PreTrainedModel):
+    "GPT-2 that marks where an answer starts and ends."
+
+    def __init__(self, config: GPT2Config):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.transformer = GPT2Model(config)
+        self.qa_outputs = nn.Linear(config.n_embd, 2)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,  # as for `GPT2Model`, and so below
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        start_positions: Tensor | None = None,  # (b,) first token of the answer
+        end_positions: Tensor | None = None,  # (b,) last token of the answer
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ):  # -> QuestionAnsweringModelOutput or tuple
+        "A start score and an end score for every place, (b, s) each, and the loss if both places are given."
+        out = self.transformer(input_ids, None, attention_mask, token_type_ids, position_ids,
+                               inputs_embeds, None, output_attentions, output_hidden_states, True)
+        starts, ends = self.qa_outputs(out.last_hidden_state).unbind(-1)  # (b, s) each
+        asked = start_positions is not None and end_positions is not None
+        loss = span_loss(starts, ends, start_positions, end_positions) if asked else None
+        return finish(self, return_dict, QuestionAnsweringModelOutput, out, loss, starts, ends)
+
+# %% ../../nbs/15_models.gpt2.ipynb #gpt2sequencesummary
+class GPT2SequenceSummary(nn.Module):
+    "One vector or score per text: pick a place, project it."
+
+    def __init__(self, config: GPT2Config):
+        super().__init__()
+        c = config
+        if c.summary_type not in ("last", "first", "mean", "cls_index"):
+            raise NotImplementedError(f"summary_type={c.summary_type!r}; there are last, first, mean, cls_index")
+        n = c.num_labels if c.summary_proj_to_labels and c.num_labels > 0 else c.n_embd
+        self.kind, self.p = c.summary_type, c.summary_first_dropout
+        self.last_p = getattr(c, "summary_last_dropout", 0.0)
+        self.summary = nn.Linear(c.n_embd, n) if c.summary_use_proj else nn.Identity()
+        self.act = activation(c.summary_activation or "linear")
+
+    def forward(self, x, cls_index=None):  # x: (…, s, d); cls_index: (…)
+        if self.kind == "mean":
+            x = x.mean(1)
+        elif self.kind == "cls_index" and cls_index is not None:
+            index = cls_index[..., None, None].expand(*cls_index.shape, 1, x.shape[-1])
+            x = x.gather(-2, index).squeeze(-2)  # (…, d)
+        else:
+            x = x[..., 0, :] if self.kind == "first" else x[..., -1, :]
+        x = self.act(self.summary(F.dropout(x, self.p, self.training)))
+        return F.dropout(x, self.last_p, self.training)
+
+# %% ../../nbs/15_models.gpt2.ipynb #gpt2doubleheadsmodel
+class GPT2DoubleHeadsModel(GPT2LMBase):
+    "GPT-2 that writes and chooses among endings."
+
+    def __init__(self, config: GPT2Config):
+        config.num_labels = 1  # one score for each choice
+        super().__init__(config)
+        self.multiple_choice_head = GPT2SequenceSummary(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,  # (b, choices, s); else as for `GPT2Model`, and so below
+        past_key_values=None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        mc_token_ids: Tensor | None = None,  # (b, choices), the place that sums up; the last if None
+        labels: Tensor | None = None,  # (b, choices, s) for writing; -100 where nothing is asked
+        mc_labels: Tensor | None = None,  # (b,) the right choice
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ):  # -> GPT2DoubleHeadsModelOutput or tuple
+        "Next-token scores (b, choices, s, v) and a score per choice (b, choices), with a loss for each."
+        out = self.transformer(input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
+                               inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
+        x = out.last_hidden_state
+        logits, mc_logits = self.lm_head(x), self.multiple_choice_head(x, mc_token_ids).squeeze(-1)
+        loss = None if labels is None else next_token_loss(flat(logits, 2), flat(labels))
+        mc_loss = (None if mc_labels is None else
+                   F.cross_entropy(mc_logits.view(-1, mc_logits.shape[-1]), mc_labels.view(-1)))
+        return finish(self, return_dict, GPT2DoubleHeadsModelOutput, out, loss, mc_loss, logits, mc_logits)
