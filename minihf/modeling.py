@@ -508,11 +508,12 @@ def fill(model, tensors: dict, report: LoadReport, device, dtype, ignore_mismatc
     lacking = {n for n, _, _ in report.mismatched}
     unfilled = init_missing(model, report.missing, device, dtype) if report.missing else []
     report.missing = [n for n in report.missing if n not in lacking]
+    report.missing += [n for n, source in ties.items() if source in report.missing]
     for name, tensor in found.items():
         kind = dtype if tensor.is_floating_point() else None
         put(*places[name], tensor.to(device=device, dtype=kind))
-    tie(model, ties)
     complete(model, build, unfilled, device, dtype)
+    tie(model, ties)
 
 # %% ../nbs/08_modeling.ipynb #find-config
 def find_config(cls, source, config, kwargs: dict) -> tuple:  # (config, arguments left for the model)
@@ -727,6 +728,7 @@ def resize_token_embeddings(
             set_rows(head, "weight", n, std, mean_resizing)
         resize_bias(self, head, n)
         head.out_features = n
+        self.set_output_embeddings(head)
     self.config.vocab_size = n
     self.tie_weights()
     return emb
