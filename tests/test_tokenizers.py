@@ -161,3 +161,176 @@ def test_files_both_ways(pair, texts, tmp_path, auto):
     alone = BertTokenizer.from_pretrained(tmp_path / "theirs")  # tokenizer.json alone: its own normaliser counts
     a, b = alone(texts, return_offsets_mapping=True), raw(texts, return_offsets_mapping=True)
     assert a["input_ids"] == b["input_ids"] and a["offset_mapping"] == b["offset_mapping"]
+
+
+@pytest.fixture(scope="module")
+def gpt2(texts, tmp_path_factory):
+    "(ours, theirs) of a small byte-level vocabulary"
+    tokenizers = pytest.importorskip("tokenizers")
+    folder = tmp_path_factory.mktemp("gpt2")
+    bpe = tokenizers.ByteLevelBPETokenizer()
+    bpe.train_from_iterator(texts, vocab_size=900, special_tokens=["<|endoftext|>"], show_progress=False)
+    bpe.save_model(str(folder))
+    return GPT2Tokenizer.from_pretrained(folder), transformers.GPT2Tokenizer.from_pretrained(folder), folder
+
+
+def test_gpt2(gpt2, texts, tmp_path):
+    ours, theirs, folder = gpt2
+    texts = texts[::3] + ["a<|endoftext|>b  <|endoftext|>", "<|endoftext|>"]
+    check_equal(ours, theirs, texts)
+    same(ours(texts[:50], texts[50:100], return_token_type_ids=True, max_length=9, truncation=True),
+         theirs(texts[:50], texts[50:100], return_token_type_ids=True, max_length=9, truncation=True))
+    with pytest.raises(ValueError, match="tokenizer.pad_token = tokenizer.eos_token"):
+        ours(["a", "b c"], padding=True)
+    for options in ({"add_prefix_space": True}, {"add_bos_token": True}, {"add_prefix_space": True, "pad_token": "<pad>"}):
+        a, b = GPT2Tokenizer.from_pretrained(folder, **options), transformers.GPT2Tokenizer.from_pretrained(folder, **options)
+        if a.pad_token is None:
+            a.pad_token, b.pad_token = a.eos_token, b.eos_token
+        check_equal(a, b, texts[:200])
+        same(a(texts[50:60], texts[70:80], padding=True, padding_side="left"), b(texts[50:60], texts[70:80], padding=True, padding_side="left"))
+        words = [o.split() or ["a"] for o in texts[300:330]]
+        same(a(words, is_split_into_words=True, padding=True), b(words, is_split_into_words=True, padding=True))
+        a.add_tokens(["<new>", AddedToken(" x", single_word=True)])
+        b.add_tokens(["<new>", transformers.AddedToken(" x", single_word=True)])
+        a.save_pretrained(tmp_path / "a")
+        b.save_pretrained(tmp_path / "b")
+        extra = texts[:100] + ["a <new> b", "y x", "<new><new>"]
+        check_equal(a, transformers.GPT2Tokenizer.from_pretrained(tmp_path / "a"), extra)
+        check_equal(GPT2Tokenizer.from_pretrained(tmp_path / "b"), b, extra)
+        check_equal(GPT2Tokenizer.from_pretrained(tmp_path / "a"), b, extra)
+        (tmp_path / "a" / "tokenizer.json").unlink()
+        check_equal(GPT2Tokenizer.from_pretrained(tmp_path / "a"), b, extra)
+
+
+def test_alignments(pair):
+    ours, theirs = pair
+    text, second = "Hello unaffable world", "wor[MASK]ld, naïve!"
+    for a, b in ((ours(text, second), theirs(text, second)), (ours([text, second]), theirs([text, second]))):
+        for i in range(20):
+            for k in range(a.n_sequences):
+                for name in ("char_to_token", "word_to_tokens", "char_to_word"):
+                    assert getattr(a, name)(i, sequence_index=k) == getattr(b, name)(i, sequence_index=k), (name, i, k)
+            if i < len(a.tokens()):
+                for name in ("token_to_chars", "token_to_word", "token_to_sequence"):
+                    assert getattr(a, name)(i) == getattr(b, name)(i), (name, i)
+        assert a.word_to_chars(1) == b.word_to_chars(1)
+    assert a.word_to_tokens(1, 0) == b.word_to_tokens(1, 0) and a.token_to_chars(1, -2) == b.token_to_chars(1, -2)
+
+
+def test_batch_encoding(pair):
+    import pickle
+
+    import torch
+
+    ours, _ = pair
+    e = ours(["a b", "c"], padding=True, return_tensors="pt")
+    assert isinstance(e, BatchEncoding) and e.input_ids is e["input_ids"] and set(e) == set(KEYS) and len(e) == 3
+    assert e.to("cpu") is e and e.input_ids.dtype == torch.int64 and e.input_ids.shape == (2, 4)
+    assert {**e}.keys() == set(KEYS) and e[1].ids == e.input_ids[1].tolist() and "a" in e.tokens()
+    again = pickle.loads(pickle.dumps(e))
+    assert torch.equal(again.input_ids, e.input_ids) and again.tokens() == e.tokens()
+    blind = pickle.loads(pickle.dumps(ours("a b")))
+    with pytest.raises(ValueError, match="does not know its texts"):
+        blind.tokens()
+    with pytest.raises(AttributeError, match="nothing.*input_ids"):
+        e.nothing
+    old = ours("a b")
+    ours.add_tokens(["zzz"])
+    with pytest.raises(ValueError, match="changed"):
+        old.tokens()
+
+
+def test_pad(pair):
+    ours, theirs = pair
+    rows = [{"input_ids": [1, 2, 3], "labels": 1}, {"input_ids": [4], "labels": 0}]
+    for options in ({}, {"padding": "max_length", "max_length": 7}, {"pad_to_multiple_of": 8, "padding_side": "left"},
+                    {"return_tensors": "np"}, {"return_attention_mask": False}, {"padding": False}):
+        same(ours.pad([dict(o) for o in rows], **options), theirs.pad([dict(o) for o in rows], **options), **options)
+    one = {"input_ids": [1, 2], "token_type_ids": [0, 1], "special_tokens_mask": [0, 1]}
+    same(ours.pad(dict(one), padding="max_length", max_length=4), theirs.pad(dict(one), padding="max_length", max_length=4))
+    tensors = [dict(ours(o, return_tensors="np")) for o in ("a", "b c")]
+    tensors = [{k: v[0] for k, v in o.items()} for o in tensors]
+    assert ours.pad(tensors)["input_ids"].shape == (2, 4)
+
+
+@pytest.mark.parametrize("wrong,error,words", [
+    (dict(text="a", return_tensors="tf"), ValueError, "'tf'.*'pt'"),
+    (dict(text="a", return_tensors="jax"), ValueError, "'jax'.*'np'"),
+    (dict(text=["a", "b c"], return_tensors="pt"), ValueError, "padding=True"),
+    (dict(text="a", padding="foo"), ValueError, "padding='foo'.*max_length"),
+    (dict(text="a", truncation="foo"), ValueError, "truncation='foo'.*only_first"),
+    (dict(text="a", padding_side="up"), ValueError, "padding_side='up'"),
+    (dict(text=3), TypeError, "int.*3"),
+    (dict(text=["a", None]), TypeError, "text 1.*None"),
+    (dict(text=[1, 2]), TypeError, "text 0.*int"),
+    (dict(text=b"bytes"), TypeError, "bytes"),
+    (dict(text=["a"], text_pair=["b", "c"]), ValueError, "1 rows.*2"),
+    (dict(text=["a"], text_pair="b"), TypeError, "text_pair"),
+    (dict(text="a b", is_split_into_words=True), TypeError, "words"),
+    (dict(), ValueError, "text is None"),
+    (dict(text="a", pad_to_max_length=True), TypeError, "padding='max_length'"),
+    (dict(text="a", nonsense=1), TypeError, "nonsense"),
+    (dict(text="a b c", max_length=1), ValueError, "max_length=1.*2 special"),
+    (dict(text="a b c d e", max_length=4, stride=2, truncation=True), ValueError, "stride=2.*2 tokens"),
+    (dict(text="a b c", text_pair="d e", max_length=4, truncation="only_first"), ValueError, "only_first.*longest_first"),
+    (dict(text="a b c", max_length=4, truncation="only_second"), ValueError, "no second text"),
+    (dict(text="a", padding=True, truncation=True, max_length=9, pad_to_multiple_of=8), ValueError, "multiple"),
+])
+def test_wrong_calls(pair, wrong, error, words):
+    with pytest.raises(error, match=words):
+        pair[0](**wrong)
+
+
+def test_wrong_files(tmp_path, pair):
+    with pytest.raises(FileNotFoundError, match="tokenizer.json and vocab.txt"):
+        BertTokenizer.from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="vocab.json.*merges.txt"):
+        GPT2Tokenizer.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="vocabulary"):
+        BertTokenizer()
+    pair[0].save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="WordPiece tokenizer.*GPT2Tokenizer"):
+        GPT2Tokenizer.from_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{broken")
+    with pytest.raises(ValueError, match="tokenizer.json"):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+def test_long_input_warns_once(folders, caplog):
+    ours = BertTokenizer.from_pretrained(folders["uncased"])
+    ours("word " * 600, truncation=True)
+    ours("word " * 600, max_length=700, truncation=True)
+    assert not caplog.records
+    ours("word " * 600)
+    ours("word " * 600)
+    assert len(caplog.records) == 1 and "602" in caplog.text and "512" in caplog.text
+
+
+def test_names(pair, folders):
+    ours = BertTokenizer.from_pretrained(folders["uncased"])
+    assert (ours.cls_token, ours.cls_token_id, ours.eos_token, ours.eos_token_id) == ("[CLS]", 101, None, None)
+    ours.pad_token = "[unused3]"
+    ours.sep_token_id = 103
+    assert ours.pad_token_id == ours.convert_tokens_to_ids("[unused3]") and ours.sep_token == "[MASK]"
+    assert ours("a")["input_ids"][-1] == 103
+    with pytest.raises(ValueError, match="no special token"):
+        ours.add_special_tokens({"foo_token": "x"})
+    with pytest.raises(ValueError, match="cls_token must be"):
+        ours.cls_token = 3
+    assert ours.convert_tokens_to_ids("no-such-token") == ours.unk_token_id and ours.convert_ids_to_tokens(10**6) is None
+    with pytest.raises(ValueError, match="-100"):
+        ours.decode([101, -100])
+
+
+def test_train_new(pair, texts):
+    ours, theirs = pair
+    corpus = ["the quick brown fox " * 3, "jumps over lazy dogs", "the fox the dogs"] * 5
+    new = ours.train_new_from_iterator([corpus], 120)
+    assert len(new) <= 120 and new.cls_token_id == new.get_vocab()["[CLS]"] and new.model_max_length == ours.model_max_length
+    ref = theirs.train_new_from_iterator([corpus], 120)
+    assert new("the lazy fox")["input_ids"] == ref("the lazy fox")["input_ids"]
+
+
+def test_distilbert(folders):
+    t = DistilBertTokenizer.from_pretrained(folders["uncased"])
+    assert list(t("a")) == ["input_ids", "attention_mask"]

@@ -7,15 +7,15 @@ __all__ = ['LETTER', 'SPACE', 'SPACE_END', 'KINDS', 'NAMES', 'PADDING', 'TRUNCAT
            'BertTokenizerFast', 'DistilBertTokenizerFast', 'GPT2TokenizerFast', 'PreTrainedTokenizerBase',
            'PreTrainedTokenizerFast', 'AddedToken', 'added_pattern', 'split_on_added', 'around', 'segment_ids',
            'truncate_pair', 'longest_first', 'windows', 'pad_row', 'pad_batch', 'pad_length', 'from_flat', 'check_kind',
-           'to_tensor', 'CharSpan', 'TokenSpan', 'Encoding', 'Piece', 'frame', 'pad_encoding', 'word_span', 'token_at',
+           'to_tensor', 'CharSpan', 'TokenSpan', 'Encoding', 'Pieces', 'frame', 'pad_encoding', 'word_span', 'token_at',
            'Alignments', 'WordAlignments', 'Rows', 'BatchEncoding', 'named_token', 'SpecialTokens', 'next_id',
            'AddedTokens', 'Vocabulary', 'SpecialIds', 'Splitting', 'locate', 'Plan', 'choice', 'resolve',
            'no_pad_token', 'refuse_unknown', 'sort_inputs', 'is_text_pair', 'is_words_pair', 'stride_counts',
            'check_texts', 'Ids', 'room', 'keep', 'Framing', 'Windows', 'combine', 'flat_rows', 'mask_rows',
-           'from_bytes', 'columns_as_tensors', 'columns_as_lists', 'Columns', 'Calling', 'Steps', 'Variants',
-           'merge_rows', 'as_lists', 'Padding', 'kind_of', 'clean_up', 'Decoding', 'read_token', 'read_vocab',
-           'read_settings', 'missing_vocabulary', 'Loading', 'Saving', 'template_json', 'Training',
-           'PreTrainedTokenizer', 'WordPieces', 'check_model', 'read_added', 'BertTokenizer', 'load_vocab',
+           'from_bytes', 'filled', 'even_length', 'columns_as_tensors', 'columns_as_lists', 'Columns', 'Calling',
+           'Steps', 'Variants', 'merge_rows', 'as_lists', 'Padding', 'kind_of', 'clean_up', 'check_id', 'Decoding',
+           'read_token', 'read_vocab', 'read_settings', 'missing_vocabulary', 'Loading', 'Saving', 'template_json',
+           'Training', 'PreTrainedTokenizer', 'WordPieces', 'check_model', 'read_added', 'BertTokenizer', 'load_vocab',
            'DistilBertTokenizer', 'ByteLevel', 'GPT2Tokenizer']
 
 # %% ../../nbs/04_tokenizers.base.ipynb #import-copy
@@ -35,7 +35,7 @@ from typing import NamedTuple
 import regex
 
 from ..hub import cached_file, read_json, replacing, split_hub_args, write_json
-from .bpe import ByteLevelBPE, read_merges, token_bytes
+from .bpe import ByteLevelBPE, read_merges, read_model, read_pre_tokenizer, token_bytes
 from .wordpiece import Memo, WordPiece, read_parts, spell
 
 # %% ../../nbs/04_tokenizers.base.ipynb #addedtoken
@@ -209,19 +209,18 @@ def pad_length(
     return n if not multiple else -(-n // multiple) * multiple
 
 # %% ../../nbs/04_tokenizers.base.ipynb #from-flat
-def from_flat(numbers: list[int], rows: int, kind: str):
-    "A (rows, n) tensor or array of 64-bit integers from one flat list, converted once."
+def from_flat(numbers: list[int], rows: int, n: int, kind: str):
+    "A (rows, n) tensor or array of 64-bit integers from one flat list, converted in one go."
     buffer = bytearray(8 * len(numbers))
     struct.pack_into(f"{len(numbers)}q", buffer, 0, *numbers)
     if kind == "pt":
         import torch
 
         flat = torch.frombuffer(buffer, dtype=torch.int64) if numbers else torch.empty(0, dtype=torch.int64)
-    else:
-        import numpy as np
+        return flat.view(rows, n)
+    import numpy as np
 
-        flat = np.frombuffer(buffer, dtype=np.int64)
-    return flat.reshape(rows, len(numbers) // rows if rows else 0)
+    return np.frombuffer(buffer, dtype=np.int64).reshape(rows, n)
 
 # %% ../../nbs/04_tokenizers.base.ipynb #check-kind
 KINDS = {"pt", "np"}
@@ -249,7 +248,7 @@ def to_tensor(rows, kind: str, name: str = "input_ids"):
                 "use padding=True (and truncation=True) to bring them to one length"
             )
         if all(type(x) is int for o in rows for x in o):
-            return from_flat([x for o in rows for x in o], len(rows), kind)
+            return from_flat([x for o in rows for x in o], len(rows), n, kind)
     if kind == "np":
         import numpy as np
 
@@ -290,30 +289,41 @@ class Encoding:
         return len(self.ids)
 
 # %% ../../nbs/04_tokenizers.base.ipynb #piece
-class Piece(NamedTuple):
-    "One token of a text: its id, its string, where it stands and in which word."
+class Pieces(NamedTuple):
+    "The tokens of one text: ids, strings, where they stand, and in which word."
 
-    id: int
-    token: str
-    offsets: tuple[int, int]
-    word: int | None
+    ids: list[int]
+    tokens: list[str]
+    offsets: list[tuple[int, int]]
+    words: list[int | None]
 
+    def cut(self, start: int, end: int) -> "Pieces":
+        return self if (start, end) == (0, len(self.ids)) else Pieces(*(o[start:end] for o in self))
 
+# %% ../../nbs/04_tokenizers.base.ipynb #frame
 def frame(
     template: list[tuple[str, int]],
-    texts: dict[str, list[Piece]],  # "$A" and perhaps "$B" -> its pieces
+    texts: dict[str, Pieces],  # "$A" and perhaps "$B"
     ids: dict[str, int],  # special token -> id
 ) -> Encoding:
     "Put special tokens around the pieces of one or two texts."
-    rows = []
+    row = Encoding(*([] for _ in range(8)))
     for name, segment in template:
         sequence = {"$A": 0, "$B": 1}.get(name)
-        special = int(sequence is None)
-        pieces = [Piece(ids[name], name, (0, 0), None)] if special else texts[name]
-        rows += [(p.id, segment, p.token, p.offsets, p.word, sequence, special, 1) for p in pieces]
-    return Encoding(*map(list, zip(*rows))) if rows else Encoding(*([] for _ in range(8)))
+        special = sequence is None
+        p = Pieces([ids[name]], [name], [(0, 0)], [None]) if special else texts[name]
+        n = len(p.ids)
+        row.ids.extend(p.ids)
+        row.tokens.extend(p.tokens)
+        row.offsets.extend(p.offsets)
+        row.word_ids.extend(p.words)
+        row.type_ids.extend([segment] * n)
+        row.sequence_ids.extend([sequence] * n)
+        row.special_tokens_mask.extend([int(special)] * n)
+        row.attention_mask.extend([1] * n)
+    return row
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #pad-encoding
 def pad_encoding(e: Encoding, length: int, side: str, pad_id: int, pad_token: str, pad_type: int = 0) -> Encoding:
     "Pad everything that an `Encoding` knows, so that its columns stay aligned."
     values = (pad_id, pad_type, pad_token, (0, 0), None, None, 1, 0)
@@ -679,17 +689,20 @@ class Splitting:
             out += self.backend.encode(part) if token is None else [self._added_ids[token.content]]
         return out
 
-    def _pieces(self, text, patterns) -> list[Piece]:
+    def _pieces(self, text, patterns) -> Pieces:
         "Everything about the tokens of a text"
-        out, word = [], 0
+        out = Pieces([], [], [], [])
         for part, place, token in self._parts(text, patterns):
+            first = out.words[-1] + 1 if out.words else 0
             if token is None:
-                ids, offsets, words = self.backend.encode_offsets(part)
-                out += [Piece(i, self._tokens[i], locate(place, *o), word + w) for i, o, w in zip(ids, offsets, words)]
-                word += words[-1] + 1 if words else 0
+                ids, spans, words = self.backend.encode_offsets(part)
+                tokens = [self._tokens[i] for i in ids]
             else:
-                out.append(Piece(self._added_ids[token.content], part, locate(place, 0, len(part)), word))
-                word += 1
+                ids, tokens, spans, words = [self._added_ids[token.content]], [part], [(0, len(part))], [0]
+            out.ids.extend(ids)
+            out.tokens.extend(tokens)
+            out.offsets.extend(spans if place == 0 else [locate(place, *o) for o in spans])
+            out.words.extend(words if first == 0 else [first + w for w in words])
         return out
 
 # %% ../../nbs/04_tokenizers.base.ipynb #locate
@@ -780,6 +793,8 @@ def sort_inputs(text, text_pair, words: bool) -> tuple:  # (is it a batch?, text
         batched = isinstance(text, (list, tuple)) and bool(text) and isinstance(text[0], (list, tuple))
     else:
         batched = isinstance(text, (list, tuple))
+    if words:
+        check_texts(text if batched else [text], True)
     if not batched:
         return False, [text], [text_pair] if text_pair else None
     if text_pair is not None:
@@ -845,14 +860,14 @@ class Ids:
         "The ids of each text, without its special tokens"
         raw, folded = patterns = self._patterns(plan.split_special)
         encode, whole = self.backend.encode, partial(self._ids, patterns=patterns)
+        if folded or raw is None:
+            ids = whole if folded else encode
+        else:
+            found = raw[0].search
+            ids = lambda o: whole(o) if found(o) else encode(o)
         if plan.words:
-            return [[i for w in words for i in whole(w)] for words in texts]
-        if folded:
-            return [whole(o) for o in texts]
-        if raw is None:
-            return [encode(o) for o in texts]
-        found = raw[0].search
-        return [whole(o) if found(o) else encode(o) for o in texts]
+            return [[i for w in words for i in ids(w)] for words in texts]
+        return [ids(o) for o in texts]
 
 # %% ../../nbs/04_tokenizers.base.ipynb #room
 def room(plan: Plan, fixed: int) -> int:
@@ -909,19 +924,24 @@ class Windows:
         if pair is not None:
             texts["$B"] = self._sequence(pair, plan)
         template, gaps, ids = self._frame(pair is not None, plan.special)
-        spans = {k: [(0, len(v))] for k, v in texts.items()}
+        sizes = [len(o.ids) for o in texts.values()]
+        spans = {k: [(0, n)] for k, n in zip(texts, sizes)}
         if plan.truncation:
-            n, m = len(texts["$A"]), len(texts["$B"]) if pair is not None else None
-            sizes = truncate_pair(n, m, room(plan, sum(map(len, gaps))), plan.truncation)
-            spans = {k: windows(len(v), size, plan.stride, self.truncation_side)
-                     for (k, v), size in zip(texts.items(), sizes)}
-        return [frame(template, {k: texts[k][s:e] for k, (s, e) in o.items()}, ids) for o in combine(spans)]
+            n, m = (*sizes, None)[:2]
+            kept = truncate_pair(n, m, room(plan, sum(map(len, gaps))), plan.truncation)
+            spans = {k: windows(n, size, plan.stride, self.truncation_side) for k, n, size in zip(texts, sizes, kept)}
+        return [frame(template, {k: texts[k].cut(*o[k]) for k in o}, ids) for o in combine(spans)]
 
-    def _sequence(self, text, plan) -> list[Piece]:
+    def _sequence(self, text, plan) -> Pieces:
         patterns = self._patterns(plan.split_special)
         if not plan.words:
             return self._pieces(text, patterns)
-        return [p._replace(word=w) for w, word in enumerate(text) for p in self._pieces(word, patterns)]
+        out = Pieces([], [], [], [])
+        for w, word in enumerate(text):
+            p = self._pieces(word, patterns)
+            for column, new in zip(out, p._replace(words=[w] * len(p.ids))):
+                column.extend(new)
+        return out
 
     def _encodings(self, texts, pairs, plan: Plan, overflow=False) -> tuple[list[Encoding], list[int]]:
         "All rows, padded, and the index of the text of each"
@@ -965,41 +985,58 @@ def mask_rows(lengths: list[int], n: int, side: str) -> bytes:
     return b"".join([zeros[k:] + ones[:k] for k in lengths])
 
 # %% ../../nbs/04_tokenizers.base.ipynb #from-bytes
-def from_bytes(cells: bytes, rows: int, kind: str):
+def from_bytes(cells: bytes, rows: int, n: int, kind: str):
     "A (rows, n) tensor or array of 64-bit integers from one byte per number."
-    buffer, shape = bytearray(cells), (rows, len(cells) // max(rows, 1))
     if kind == "pt":
         import torch
 
-        flat = torch.frombuffer(buffer, dtype=torch.uint8) if cells else torch.empty(0, dtype=torch.uint8)
-        return flat.reshape(shape).long()
+        flat = torch.frombuffer(bytearray(cells), dtype=torch.uint8) if cells else torch.empty(0)
+        return flat.view(rows, n).long()
     import numpy as np
 
-    return np.frombuffer(buffer, dtype=np.uint8).reshape(shape).astype(np.int64)
+    return np.frombuffer(cells, dtype=np.uint8).reshape(rows, n).astype(np.int64)
+
+
+def filled(value: int, rows: int, n: int, kind: str):
+    "A (rows, n) tensor or array full of one number."
+    if kind == "pt":
+        import torch
+
+        return torch.full((rows, n), value)
+    import numpy as np
+
+    return np.full((rows, n), value)
 
 # %% ../../nbs/04_tokenizers.base.ipynb #columns-as-tensors
-def columns_as_tensors(rows, segments, names, pads: tuple[int, int], n: int, side: str, kind: str) -> dict:
-    """The columns `names` of a batch as (b, n) tensors.
+def even_length(rows, n: int | None, padded: bool) -> int:
+    """The one length that all rows have, or will have when they are padded to `n`.
 
     Raises: ValueError if the rows differ in length and are not padded.
     """
-    lengths = list(map(len, rows))
-    longest, shortest = max(lengths, default=n), min(lengths, default=n)
-    if shortest < longest and (pads is None or longest > n):
+    longest, shortest = max(map(len, rows), default=n or 0), min(map(len, rows), default=0)
+    if shortest < longest and not (padded and longest <= n):
         raise ValueError(f"rows of {shortest} to {longest} tokens cannot become one tensor; use padding=True to bring "
                          "them to one length, and truncation=True if they are longer than max_length")
-    n = max(n, longest)
-    b, (pad, pad_type) = len(rows), pads or (0, 0)
-    out = {"input_ids": from_flat(flat_rows(rows, pad, n, side), b, kind)}
-    if "token_type_ids" in names:
-        zeros = segments is None and not pad_type
-        out["token_type_ids"] = (from_bytes(bytes(b * n), b, kind) if zeros else
-                                 from_flat(flat_rows(segments or [[0] * k for k in lengths], pad_type, n, side), b, kind))
+    return longest if n is None else max(n, longest)
+
+
+def columns_as_tensors(rows, segments, names, pads: tuple | None, n: int | None, side: str, kind: str) -> dict:
+    """The columns `names` of a batch as (b, n) tensors."""
+    n, b = even_length(rows, n, pads is not None), len(rows)
+    pad, pad_type = pads or (0, 0)
+    out = {"input_ids": from_flat(flat_rows(rows, pad, n, side), b, n, kind)}
+    if "token_type_ids" in names and segments is None and not pad_type:
+        out["token_type_ids"] = filled(0, b, n, kind)
+    elif "token_type_ids" in names:
+        segments = segments or [[0] * len(o) for o in rows]
+        out["token_type_ids"] = from_flat(flat_rows(segments, pad_type, n, side), b, n, kind)
     if "attention_mask" in names:
-        out["attention_mask"] = from_bytes(mask_rows(lengths, n, side), b, kind)
+        lengths = list(map(len, rows))
+        full = min(lengths, default=n) == n
+        out["attention_mask"] = filled(1, b, n, kind) if full else from_bytes(mask_rows(lengths, n, side), b, n, kind)
     return out
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #columns-as-lists
 def columns_as_lists(rows, segments, names, pads, n: int | None, side: str) -> dict:
     "The columns `names` of a batch as lists, padded to `n` unless it is None."
     pad = lambda columns, value: columns if n is None else pad_batch(columns, value, n, side)
@@ -1027,7 +1064,6 @@ class Columns:
             n = pad_length(map(len, rows), plan.padding, plan.max_length, plan.multiple)
         if kind is None:
             return columns_as_lists(rows, segments, names, pads, n, plan.side)
-        n = max(map(len, rows), default=0) if n is None else n
         return columns_as_tensors(rows, segments, names, pads, n, plan.side, kind)
 
     def _full_columns(self, rows: list[Encoding], names, extra: dict, kind) -> dict:
@@ -1147,6 +1183,7 @@ class Variants:
                max_length: int | None = None, stride: int = 0, padding_side: str | None = None,
                return_tensors: str | None = None, **kwargs) -> list[int]:
         "The ids alone"
+        kwargs = {"return_token_type_ids": False, "return_attention_mask": False, **kwargs}
         return self(text, text_pair, add_special_tokens=add_special_tokens, padding=padding, truncation=truncation,
                     max_length=max_length, stride=stride, padding_side=padding_side, return_tensors=return_tensors,
                     **kwargs)["input_ids"]
@@ -1193,7 +1230,8 @@ def as_lists(o):
     "Tensors and arrays, also inside of lists, as plain lists."
     if hasattr(o, "tolist"):
         return o.tolist()
-    return [as_lists(x) for x in o] if isinstance(o, (list, tuple)) and o and not isinstance(o[0], (int, str)) else o
+    plain = not isinstance(o, (list, tuple)) or not len(o) or isinstance(o[0], (int, str))
+    return o if plain else [as_lists(x) for x in o]
 
 # %% ../../nbs/04_tokenizers.base.ipynb #padding
 class Padding:
@@ -1258,6 +1296,14 @@ def clean_up(text: str) -> str:
         text = text.replace(old, new)
     return text
 
+# %% ../../nbs/04_tokenizers.base.ipynb #check-id
+def check_id(index: int) -> int:
+    "Refuse negative ids. Raises: ValueError; labels are full of -100."
+    if index < 0:
+        raise ValueError(f"id {index} is no token; replace negative ids before decoding (in labels -100 means "
+                         "'ignore': use the padding id there)")
+    return index
+
 # %% ../../nbs/04_tokenizers.base.ipynb #decoding
 class Decoding:
     "From ids back to text."
@@ -1271,20 +1317,24 @@ class Decoding:
     ) -> str | list[str]:  # a text, or a text per row of a batch
         "Turn ids back into text; ids that no token has are left out."
         refuse_unknown(unknown, "decode")
-        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
-        if isinstance(ids, Mapping):
-            ids = as_lists(ids["input_ids"])
-        ids = [ids] if isinstance(ids, int) else ids
-        if len(ids) and not isinstance(ids[0], int):
-            ids = as_lists(list(ids))
-            if ids and isinstance(ids[0], (list, tuple)):
-                return [self.decode(o, skip_special_tokens, clean_up_tokenization_spaces) for o in ids]
-        if skip_special_tokens:
+        ids = token_ids["input_ids"] if isinstance(token_ids, Mapping) else token_ids
+        ids = ids.tolist() if hasattr(ids, "tolist") else ids
+        ids = [ids] if isinstance(ids, int) else ids if isinstance(ids, list) else list(ids)
+        clean = clean_up_tokenization_spaces
+        clean = self.clean_up_tokenization_spaces if clean is None else clean
+        if ids and not isinstance(ids[0], int):
+            rows = as_lists(ids)
+            if isinstance(rows[0], list):
+                return [self._text(o, skip_special_tokens, clean) for o in rows]
+            ids = rows
+        return self._text(ids, skip_special_tokens, clean)
+
+    def _text(self, ids, skip: bool, clean: bool) -> str:
+        if skip:
             special = self._special_ids
             ids = [i for i in ids if i not in special]
         text = self._join(ids)
-        clean = clean_up_tokenization_spaces
-        return clean_up(text) if (self.clean_up_tokenization_spaces if clean is None else clean) else text
+        return clean_up(text) if clean else text
 
     def batch_decode(self, sequences, skip_special_tokens: bool = False,
                      clean_up_tokenization_spaces: bool | None = None, **unknown) -> list[str]:
@@ -1299,7 +1349,9 @@ class Decoding:
     @property
     def _special_ids(self) -> set[int]:
         "Ids that `skip_special_tokens` skips: once a control token, always one"
-        return {i for i in self.added_tokens_decoder if self._tokens[i] in self._once_special}
+        if self._skipped is None:
+            self._skipped = {i for i in self.added_tokens_decoder if self._tokens[i] in self._once_special}
+        return self._skipped
 
     @property
     def _tokens(self) -> dict[int, str]:
@@ -1392,6 +1444,8 @@ class Loading:
             raise missing_vocabulary(name, cls.vocab_files_names.values())
         found = cls.read_tokenizer_json(read_json(path), path) if path else files
         added = found.pop("added_tokens_decoder", {}) | settings.pop("added_tokens_decoder")
+        for k in found.keys() & {"add_bos_token", "add_eos_token"}:
+            settings[k] = found[k]  # the template in tokenizer.json decides
         kwargs = {**settings, **kwargs} if path is None else {**found, **settings, **kwargs}
         for k, v in files.items():
             kwargs.setdefault(k, v)
@@ -1515,7 +1569,7 @@ class PreTrainedTokenizer(SpecialTokens, AddedTokens, Vocabulary, SpecialIds, Sp
 
     def _changed(self):
         "Forget what was worked out from tokens that have changed"
-        self._frames, self._compiled, self._all_tokens = {}, {}, None
+        self._frames, self._compiled, self._all_tokens, self._skipped = {}, {}, None, None
         self._said = Memo(self.say, size=2**20)
         self._version += 1
 
@@ -1534,15 +1588,15 @@ class WordPieces:
 
     def say(self, index: int) -> str:
         "What an id adds to a text that has begun"
-        token = self._tokens.get(index)
+        token = self._tokens.get(check_id(index))
         return "" if token is None else self.backend.glued[token]
 
     def _join(self, ids) -> str:
-        first = next((k for k, i in enumerate(ids) if i in self._tokens), None)
+        text = "".join(map(self._said.__getitem__, ids))
+        first = next((i for i in ids if i in self._tokens), None)  # it needs no space before it
         if first is None:
             return ""
-        begin = self.backend.tokens_to_string([self._tokens[ids[first]]])
-        return begin + "".join(map(self._said.__getitem__, ids[first + 1 :]))
+        return self.backend.tokens_to_string([self._tokens[first]]) + text[len(self._said[first]) :]
 
     @classmethod
     def read_tokenizer_json(cls, parts: dict, path: str) -> dict:
@@ -1640,7 +1694,7 @@ class ByteLevel:
 
     def say(self, index: int) -> bytes:
         "The bytes of an id"
-        token = self._tokens.get(index)
+        token = self._tokens.get(check_id(index))
         return b"" if token is None else token_bytes(token)
 
     def _join(self, ids) -> str:
@@ -1652,9 +1706,9 @@ class ByteLevel:
 
         Raises: ValueError if it is another kind of tokenizer.
         """
-        model, pre = parts["model"], parts.get("pre_tokenizer") or {}
-        check_model(cls, model, "BPE", path)
-        out = {"vocab": model["vocab"], "merges": model["merges"], "add_prefix_space": pre.get("add_prefix_space", False)}
+        check_model(cls, parts["model"], "BPE", path)
+        out = read_model(parts["model"]) | read_pre_tokenizer(parts.get("pre_tokenizer"))
+        out.pop("unk_token", None)
         post = parts.get("post_processor") or {}
         if post.get("type") == "TemplateProcessing":
             kinds = [next(iter(o)) for o in post["single"]]
@@ -1696,7 +1750,8 @@ class GPT2Tokenizer(ByteLevel, PreTrainedTokenizer):
         merges = read_merges(merges) if isinstance(merges, (str, os.PathLike)) else merges
         self.add_bos_token, self.add_eos_token = add_bos_token, settings.pop("add_eos_token", False)
         self.add_prefix_space = add_prefix_space
-        backend = ByteLevelBPE(load_vocab(vocab, vocab_file), merges or [], add_prefix_space, errors, None)
+        rare = {k: settings.pop(k) for k in ("patterns", "ignore_merges") if k in settings}
+        backend = ByteLevelBPE(load_vocab(vocab, vocab_file), merges or [], add_prefix_space, errors, **rare)
         named = dict(unk_token=unk_token, bos_token=bos_token, eos_token=eos_token, pad_token=pad_token)
         named |= {k: settings.pop(k, None) for k in ("sep_token", "cls_token", "mask_token")}
         self._start(backend, named, **settings, errors=errors, add_prefix_space=add_prefix_space,
