@@ -225,6 +225,22 @@ def test_encoders_keep_no_cache():
     assert ours(inputs(ours)[0], use_cache=True).past_key_values is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_generate(seed):
+    "Greedy, beams and a seeded sample, with left padding and token types"
+    ours, ref = pair("BertLMHeadModel", seed, is_decoder=True, max_position_embeddings=40)
+    ids, mask, types = inputs(ours, seed)
+    mask[0], ids[mask == 0] = 1, 0
+    kw = dict(attention_mask=mask, token_type_ids=types, max_new_tokens=6, pad_token_id=0)
+    for more in (dict(do_sample=False), dict(do_sample=False, num_beams=3), dict(do_sample=True, top_k=8),
+                 dict(do_sample=False, use_cache=False)):
+        ids_out = []
+        for m in (ours, ref):
+            torch.manual_seed(0)
+            ids_out.append(m.generate(ids, **kw, **more))
+        assert torch.equal(*ids_out), more
+
+
 def test_losses_by_hand():
     torch.manual_seed(0)
     logits, ids = torch.randn(2, 4, 7), torch.randint(0, 7, (2, 4))

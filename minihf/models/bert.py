@@ -15,6 +15,7 @@ from torch import Tensor, nn
 # %% ../../nbs/10_models.bert.ipynb #from-minihf-attention-import-attention-d
 from ..attention import attention, decoder_mask, merge_heads, padding_mask, split_heads
 from ..config import BertConfig
+from ..generation.search import GenerationMixin
 from ..layers import activation, lookup
 from minihf.modeling import (
     BaseModelOutputWithPoolingAndCrossAttentions,
@@ -329,8 +330,10 @@ class BertForMaskedLM(BertLMBase):
         return res if options(self.config, None, None, return_dict)[2] else res.to_tuple()
 
 # %% ../../nbs/10_models.bert.ipynb #bertlmheadmodel
-class BertLMHeadModel(BertLMBase):
+class BertLMHeadModel(BertLMBase, GenerationMixin):
     "BERT with a causal mask, as a writer: every place predicts the next token. Wants `config.is_decoder=True`."
+
+    after_loading = GenerationMixin.load_generation_config
 
     def forward(
         self,
