@@ -609,7 +609,8 @@ def load(cls, source, config, state_dict, dtype, device, ignore_mismatched: bool
     if not report.clean:
         logger.warning(repr(report))
     model.eval()
-    model.after_loading(source, hub)
+    if source is not None and hasattr(model, "load_generation_config"):
+        model.load_generation_config(source, hub)
     return model
 
 # %% ../nbs/08_modeling.ipynb #from-pretrained
@@ -826,9 +827,6 @@ class ModelFacts(nn.Module):
     @classmethod
     def can_generate(cls) -> bool:
         return hasattr(cls, "generate")
-
-    def after_loading(self, source, hub: dict):
-        "Called by `from_pretrained`; a generating model reads its generation_config.json here."
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs=None):
         set_checkpointing(self, True)
