@@ -363,13 +363,14 @@ class MinLengthLogitsProcessor(LogitsProcessor):
 
     def __init__(self, min_length: int, eos_token_id: int | list | Tensor, device=None):
         need(whole(min_length) and min_length >= 0, "min_length", min_length, "an integer of at least 0")
-        self.min_length, self.eos_token_id = min_length, id_tensor(eos_token_id, device)
+        self.min_length, self.eos_token_id, self.mask = min_length, id_tensor(eos_token_id, device), None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if input_ids.shape[1] >= self.min_length:
             return scores
-        ends = marked(self.eos_token_id.to(scores.device), scores.shape[-1])
-        return scores.masked_fill(ends, -math.inf)
+        if self.mask is None:
+            self.mask = marked(self.eos_token_id.to(scores.device), scores.shape[-1])
+        return scores.masked_fill(self.mask, -math.inf)
 
 # %% ../../nbs/13_generation.logits.ipynb #minnewtokenslengthlogitsprocessor
 class MinNewTokensLengthLogitsProcessor(MinLengthLogitsProcessor):

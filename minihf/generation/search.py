@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['LOW', 'CJK', 'DEFAULTS', 'OPTIONAL', 'NOT_BUILT', 'FIELDS', 'OUTPUT_FLAGS', 'ALLOWED', 'SAMPLING_ONLY', 'BEAMS_ONLY',
            'argument_names', 'accepted', 'positions', 'widen', 'Feed', 'arguments', 'read', 'take_rows', 'copy_rows',
-           'forget', 'Finish', 'room_for', 'decode', 'greedy_search', 'sample', 'trace', 'penalised', 'Places',
-           'best_of', 'draw_of', 'branch', 'has_ended', 'beam_search', 'accept_draft', 'agree', 'write_draft',
-           'assisted_search', 'printable', 'BaseStreamer', 'TextStreamer', 'TextIteratorStreamer', 'check_values',
-           'check_together', 'without_effect', 'GenerationConfigFiles', 'GenerationConfig', 'settings',
+           'forget', 'kept_scores', 'Finish', 'room_for', 'note', 'decode', 'greedy_search', 'sample', 'trace',
+           'penalised', 'Places', 'best_of', 'draw_of', 'branch', 'has_ended', 'beam_search', 'accept_draft', 'agree',
+           'write_draft', 'assisted_search', 'printable', 'BaseStreamer', 'TextStreamer', 'TextIteratorStreamer',
+           'check_values', 'check_together', 'without_effect', 'GenerationConfigFiles', 'GenerationConfig', 'settings',
            'refuse_unknown', 'prompt', 'guess_mask', 'check_mask', 'fix_lengths', 'check_token_ids', 'rules', 'cuts',
            'merge', 'criteria', 'GenerateDecoderOnlyOutput', 'GenerateBeamDecoderOnlyOutput', 'beam_results', 'Run',
            'run_plain', 'run_beams', 'run_assisted', 'model_settings', 'check_mode', 'prepare', 'generate',
@@ -104,10 +104,11 @@ def arguments(
         args["logits_to_keep"] = n
     if feed.cache is not None:
         args["past_key_values"] = feed.cache
+    end = feed.seen
     for name, x in feed.along.items():
-        if x.shape[1] < feed.seen:
-            x = feed.along[name] = widen(name, x, feed.seen - x.shape[1])
-        args[name] = x if name == "attention_mask" else x[:, -s:]
+        if x.shape[1] < end:  # make room for many, so that this is rare
+            x = feed.along[name] = widen(name, x, end - x.shape[1] + 255)
+        args[name] = x[:, :end] if name == "attention_mask" else x[:, end - s : end]
     return args
 
 # %% ../../nbs/14_generation.search.ipynb #read
@@ -115,18 +116,18 @@ def read(
     feed: Feed,
     new: Tensor,  # tokens it has not seen (b, s)
     n: int,  # scores after how many of the last tokens?
-) -> Tensor:  # (b, n, v), float32
+) -> Tensor:  # (b, n or more, v), float32
     "Let the model read new tokens."
     if feed.cache is None:  # it remembers nothing: all tokens again
         new = feed.ids = new if feed.ids is None else torch.cat([feed.ids, new], 1)
         feed.seen = 0
     feed.seen += (s := new.shape[1])
     out = feed.model(new, **arguments(feed, s, n))
-    if feed.use_cache and getattr(out, "past_key_values", None) is not None:
-        feed.cache, feed.ids = out.past_key_values, None
+    if feed.use_cache and (cache := getattr(out, "past_key_values", None)) is not None:
+        feed.cache, feed.ids = cache, None
     for name, steps in feed.kept.items():
         steps.append(getattr(out, name))
-    return out.logits[:, -n:].float()
+    return out.logits.float()
 
 # %% ../../nbs/14_generation.search.ipynb #take-rows
 def take_rows(
@@ -153,7 +154,6 @@ def copy_rows(feed: Feed, n: int, b: int):
 def forget(feed: Feed, length: int):
     "Forget all but the first `length` tokens."
     if (extra := feed.seen - length) > 0:
-        feed.along = {k: x[:, :length] for k, x in feed.along.items()}
         if feed.cache is not None:
             feed.cache.crop(-extra)
         else:
@@ -161,6 +161,11 @@ def forget(feed: Feed, length: int):
         feed.seen = length
 
 # %% ../../nbs/14_generation.search.ipynb #finish
+def kept_scores(keep: dict | None) -> tuple | None:
+    "The scores of all steps as criteria get them, if they are being kept."
+    return tuple(keep["scores"]) if keep and "scores" in keep else None
+
+# %% ../../nbs/14_generation.search.ipynb #finish-finish-maxlengthcriteria-9-eostok
 class Finish:
     "Keeps track of which rows are finished."
 
@@ -177,13 +182,13 @@ class Finish:
         "Which tokens end a text?"
         return new == self.eos if len(self.eos) == 1 else torch.isin(new, self.eos)
 
-    def __call__(self, ids: Tensor, new: Tensor, scores=None) -> bool:
-        "After tokens `new` (b,), the last of `ids` (b, s): is everybody finished?"
+    def __call__(self, ids: Tensor, s: int, new: Tensor, keep: dict | None = None) -> bool:
+        "Is everybody finished, with tokens `new` (b,) the last of the first `s` of `ids`?"
         if self.eos is not None:
             self.done |= self.ended(new)
         if self.others:
-            self.done |= self.others(ids, scores)
-        if ids.shape[1] >= self.limit:
+            self.done |= self.others(ids[:, :s], kept_scores(keep))
+        if s >= self.limit:
             return True
         return bool(self.done.all()) if self.eos is not None or self.others else False
 
@@ -193,6 +198,12 @@ def room_for(ids: Tensor, n: int, fill: int = 0) -> Tensor:  # (b, s) -> (b, n)
     return torch.nn.functional.pad(ids, (0, max(0, n - ids.shape[1])), value=fill)
 
 # %% ../../nbs/14_generation.search.ipynb #decode
+def note(keep: dict, scores: Tensor, logits: Tensor):
+    "Keep what is asked for of this step: scores after the processors, or before them."
+    for name, steps in keep.items():
+        steps.append((scores if name == "scores" else logits).clone())
+
+# %% ../../nbs/14_generation.search.ipynb #decode-2
 def decode(
     feed: Feed,  # the model; it has read nothing yet, or what is in its cache
     ids: Tensor,  # prompts (b, s)
@@ -212,17 +223,18 @@ def decode(
     ids = room_for(ids, min(finish.limit, s + 256))
     while True:
         scores = processors(ids[:, :s], logits) if processors else logits
-        for name, steps in (keep or {}).items():
-            steps.append(scores.clone() if name == "scores" else logits.clone())
+        if keep:
+            note(keep, scores, logits)
         new = pick(scores)  # (b,)
         if padding:
             new = new.masked_fill(finish.done, pad)
-        ids = ids if s < ids.shape[1] else room_for(ids, min(finish.limit, 2 * s))
+        if s == ids.shape[1]:
+            ids = room_for(ids, min(finish.limit, 2 * s))
         ids[:, s] = new
         s += 1
         if streamer is not None:
             streamer.put(new.cpu())
-        if finish(ids[:, :s], new, keep and tuple(keep.get("scores", ())) or None):
+        if finish(ids, s, new, keep):
             return ids[:, :s]
         logits = feed(new[:, None])
 
@@ -275,27 +287,31 @@ class Places:
         self.taken = torch.zeros(b, n, dtype=torch.bool, device=device)
         self.ends = torch.full((b, n, 3), -1, device=device)
         self.open = torch.ones(b, 1, dtype=torch.bool, device=device)  # can a place still be won?
-        self.alpha, self.early = alpha, early_stopping
+        self.alpha, self.early, self.empty = alpha, early_stopping, True
 
-    def apply(self, logp: Tensor, ended: Tensor, ends: Tensor, length: int):
-        "Candidates (b, k) that ended compete with the texts that have a place."
-        n = self.scores.shape[1]
-        allowed = ended & (torch.arange(ended.shape[1], device=ended.device) < n)
+    def apply(self, logp: Tensor, ended: Tensor, parent: Tensor, token: Tensor, step: int):
+        "Candidates (b, k) of this step that ended compete with the texts that have a place."
+        n, self.empty = self.scores.shape[1], False
+        allowed = ended.clone()
+        allowed[:, n:] = False
         barred = (~allowed).float() + (~self.open).float()
         if self.early is True:
-            barred = barred + self.taken.all(-1, keepdim=True).float()
-        scores = torch.cat([self.scores, penalised(logp, length, self.alpha) + barred * LOW], 1)
+            barred += self.taken.all(-1, keepdim=True).float()
+        scores = torch.cat([self.scores, penalised(logp, step + 1, self.alpha) + barred * LOW], 1)
         self.scores, best = scores.topk(n)
         self.taken = torch.cat([self.taken, allowed], 1).gather(1, best)
+        ends = torch.stack([torch.full_like(token, step), parent, token], -1)
         self.ends = torch.cat([self.ends, ends], 1).gather(1, best[..., None].expand(-1, -1, 3))
 
-    def hopeless(self, running: Tensor, length: int, most: int) -> Tensor:  # bool ()
+    def hopeless(self, running: Tensor, length: int, most: int) -> bool:
         "Can no running beam (b, n), of this length, win a place any more?"
+        if self.empty:
+            return False
         reach = most if self.early == "never" and self.alpha > 0 else length
         worst = self.scores.amin(1, keepdim=True).where(self.taken, LOW)
         self.open &= (penalised(running[:, :1], reach, self.alpha) > worst).any(-1, keepdim=True)
-        full = self.taken.all() if self.early is True else False
-        return ~self.open.any() | full
+        full = self.early is True and bool(self.taken.all())
+        return full or not self.open.any()
 
 # %% ../../nbs/14_generation.search.ipynb #best-of
 def best_of(logp: Tensor, k: int) -> tuple[Tensor, Tensor]:  # (b, n * v) -> (b, k) twice
@@ -323,17 +339,18 @@ def branch(
     return logp, index // v + first, index % v
 
 # %% ../../nbs/14_generation.search.ipynb #has-ended
-def has_ended(finish: Finish, ids: Tensor, parent: Tensor, token: Tensor, scores=None) -> Tensor:  # bool (b, k)
-    "Which candidates, `token` (b, k) after row `parent` (b, k) of `ids`, are finished?"
-    ended = torch.zeros_like(token, dtype=torch.bool)
-    if ids.shape[1] + 1 >= finish.limit:
-        return ~ended
-    if finish.eos is not None:
-        ended = finish.ended(token)
+def has_ended(
+    finish: Finish, ids: Tensor, s: int, parent: Tensor, token: Tensor, keep: dict | None = None
+) -> Tensor | None:  # bool (b, k), or None if nobody has
+    "Which candidates, `token` (b, k) after row `parent` (b, k) of `ids`, are finished at length `s`?"
+    if s >= finish.limit:
+        return torch.ones_like(token, dtype=torch.bool)
+    ended = None if finish.eos is None else finish.ended(token)
     if finish.others:
         texts = torch.cat([ids[parent.view(-1)], token.view(-1, 1)], 1)
-        ended = ended | finish.others(texts, scores).view_as(token)
-    return ended
+        others = finish.others(texts, kept_scores(keep)).view_as(token)
+        ended = others if ended is None else ended | others
+    return ended if ended is not None and ended.any() else None
 
 # %% ../../nbs/14_generation.search.ipynb #beam-search
 def beam_search(
@@ -351,24 +368,25 @@ def beam_search(
     logits = feed(ids[:, feed.seen :]).repeat_interleave(n, 0)
     copy_rows(feed, n, b)
     ids = ids.repeat_interleave(n, 0)
-    ends = len(finish.eos) if finish.eos is not None else 0
+    k = max(2, 1 + (0 if finish.eos is None else len(finish.eos))) * n
     running = torch.full((b, n), LOW, device=ids.device)
     running[:, 0] = 0
     while True:
         logp = logits.log_softmax(-1)
         logp = processors(ids, logp) if processors else logp
-        for name, steps in (keep or {}).items():
-            steps.append(logp.clone() if name == "scores" else logits.clone())
-        found, parent, token = branch(logp, running, max(2, 1 + ends) * n, choose)
-        ended = has_ended(finish, ids, parent, token, keep and tuple(keep.get("scores", ())))
-        step = torch.full_like(token, len(tokens))
-        places.apply(found, ended, torch.stack([step, parent, token], -1), len(tokens) + 1)
-        running, best = (found + ended * LOW).topk(n)
+        if keep:
+            note(keep, logp, logits)
+        found, parent, token = branch(logp, running, k, choose)
+        if (ended := has_ended(finish, ids, start + len(tokens) + 1, parent, token, keep)) is not None:
+            places.apply(found, ended, parent, token, len(tokens))
+            found = found + ended * LOW
+        running, best = found.topk(n)
         new, row = token.gather(1, best).view(-1), parent.gather(1, best).view(-1)
         tokens.append(new), parents.append(row)
-        ids = torch.cat([ids[row], new[:, None]], 1)
+        if processors or finish.others:  # only they look at whole texts
+            ids = torch.cat([ids[row], new[:, None]], 1)
         take_rows(feed, row)
-        if ended.all() | places.hopeless(running, len(tokens), finish.limit - start):
+        if ended is not None and ended.all() or places.hopeless(running, len(tokens), finish.limit - start):
             return tokens, parents
         logits = feed(new[:, None])
 
@@ -436,7 +454,8 @@ def assisted_search(
     while True:
         s = ids.shape[1]
         draft, q = write_draft(drafts, ids, min(k, finish.limit - s - 1), pick, finish, processors, confidence)
-        logits = read(feed, draft[:, feed.seen :], len(q) + 1)[0]  # (k + 1, v)
+        n = len(q) + 1
+        logits = read(feed, draft[:, feed.seen :], n)[0, -n:]  # (k + 1, v)
         scores = logits if not processors else torch.cat(
             [processors(draft[:, : s + i], row[None]) for i, row in enumerate(logits)])
         if do_sample and q:
@@ -444,10 +463,9 @@ def assisted_search(
         else:
             new = agree(draft[0, s:], pick(scores))
         for i in range(len(new)):
-            for name, steps in (keep or {}).items():
-                steps.append((scores if name == "scores" else logits)[i : i + 1])
+            note(keep or {}, scores[i : i + 1], logits[i : i + 1])
             ids = torch.cat([ids, new[None, i : i + 1]], 1)
-            if done := finish(ids, new[i : i + 1], keep and tuple(keep.get("scores", ()))):
+            if done := finish(ids, ids.shape[1], new[i : i + 1], keep):
                 break
         if streamer is not None:
             streamer.put(new[: i + 1].cpu())
@@ -810,12 +828,11 @@ def prompt(inputs, rest: dict, bos: int | None, device=None) -> Tensor:  # (b, s
 # %% ../../nbs/14_generation.search.ipynb #guess-mask
 def guess_mask(ids: Tensor, pad: int | None, eos: list) -> Tensor | None:  # (b, s), 1 = real
     "The mask that follows from the padding token; None if nothing is padded, or nobody knows."
-    if pad is None:
-        return None
-    if pad in eos:
-        if len(ids) > 1:
-            warnings.warn("a batch without `attention_mask`, and it can't be told from the ids because the padding token "
-                          f"({pad}) is also an end token: give the mask that the tokenizer returns", stacklevel=4)
+    if pad is None or pad in eos:
+        if eos and len(ids) > 1:
+            why = "there is no padding token" if pad is None else f"the padding token {pad} is also an end token"
+            warnings.warn(f"a batch without `attention_mask`, which can't be told from the ids since {why}: "
+                          "give the mask that the tokenizer returns", stacklevel=4)
         return None
     mask = ids != pad
     return None if mask.all() else mask.long()
