@@ -10,15 +10,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 _MODULES = {
-    "auto": "AutoConfig AutoTokenizer AutoModel AutoModelForMaskedLM AutoModelForCausalLM",
+    "auto": (
+        "AutoConfig AutoTokenizer AutoModel AutoModelForPreTraining AutoModelForMaskedLM "
+        "AutoModelForCausalLM AutoModelForSequenceClassification "
+        "AutoModelForTokenClassification AutoModelForQuestionAnswering "
+        "AutoModelForMultipleChoice AutoModelForNextSentencePrediction "
+        "AutoModelForTextEncoding AutoModelForSeq2SeqLM AutoModelForMaskGeneration"
+    ),
     "cache": "DynamicCache",
     "config": "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config",
+    "generation.logits": "LogitsProcessor LogitsProcessorList StoppingCriteria StoppingCriteriaList",
+    "generation.search": "GenerationConfig GenerationMixin TextStreamer TextIteratorStreamer",
     "modeling": "PreTrainedModel",
     "models.bert": "BertModel BertForMaskedLM BertLMHeadModel",
-    "models.gpt2": "GPT2Model GPT2LMHeadModel",
+    "models.gpt2": (
+        "GPT2Model GPT2LMHeadModel GPT2DoubleHeadsModel GPT2ForSequenceClassification "
+        "GPT2ForTokenClassification GPT2ForQuestionAnswering"
+    ),
     "tokenizers.base": (
-        "AddedToken BatchEncoding PreTrainedTokenizer BertTokenizer BertTokenizerFast "
-        "GPT2Tokenizer GPT2TokenizerFast"
+        "AddedToken BatchEncoding PreTrainedTokenizer PreTrainedTokenizerBase "
+        "PreTrainedTokenizerFast BertTokenizer BertTokenizerFast DistilBertTokenizer "
+        "DistilBertTokenizerFast GPT2Tokenizer GPT2TokenizerFast"
     ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -43,5 +55,32 @@ def __dir__():
     return sorted({*globals(), *__all__})
 
 
-if TYPE_CHECKING:
-    from .auto import AutoConfig, AutoModel
+if TYPE_CHECKING:  # for editors: the same names
+    from .auto import (
+        AutoConfig, AutoTokenizer, AutoModel, AutoModelForPreTraining,
+        AutoModelForMaskedLM, AutoModelForCausalLM, AutoModelForSequenceClassification,
+        AutoModelForTokenClassification, AutoModelForQuestionAnswering,
+        AutoModelForMultipleChoice, AutoModelForNextSentencePrediction,
+        AutoModelForTextEncoding, AutoModelForSeq2SeqLM, AutoModelForMaskGeneration,
+    )
+    from .cache import DynamicCache
+    from .config import (
+        PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, GPT2Config,
+    )
+    from .generation.logits import (
+        LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList,
+    )
+    from .generation.search import (
+        GenerationConfig, GenerationMixin, TextStreamer, TextIteratorStreamer,
+    )
+    from .modeling import PreTrainedModel
+    from .models.bert import BertModel, BertForMaskedLM, BertLMHeadModel
+    from .models.gpt2 import (
+        GPT2Model, GPT2LMHeadModel, GPT2DoubleHeadsModel, GPT2ForSequenceClassification,
+        GPT2ForTokenClassification, GPT2ForQuestionAnswering,
+    )
+    from .tokenizers.base import (
+        AddedToken, BatchEncoding, PreTrainedTokenizer, PreTrainedTokenizerBase,
+        PreTrainedTokenizerFast, BertTokenizer, BertTokenizerFast, DistilBertTokenizer,
+        DistilBertTokenizerFast, GPT2Tokenizer, GPT2TokenizerFast,
+    )
