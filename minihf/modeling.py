@@ -11,11 +11,11 @@ __all__ = ['logger', 'state', 'LOCK', 'LAYERS', 'LEGACY', 'UNUSED', 'given', 'Mo
            'MultipleChoiceModelOutput', 'NextSentencePredictorOutput', 'BertForPreTrainingOutput',
            'GPT2DoubleHeadsModelOutput', 'init_module', 'with_owner', 'init_weights', 'unless_blank', 'blank',
            'default_dtype', 'slots', 'any_of', 'renamer', 'find_name', 'LoadReport', 'fold_numbers', 'describe',
-           'sort_tensors', 'same_tensor', 'share', 'put', 'tie', 'init_missing', 'prefixes', 'leftovers', 'complete',
-           'fill', 'find_config', 'choose_dtype', 'one_device', 'spread', 'build_blank', 'read_weights', 'load',
-           'from_pretrained', 'from_config', 'file_tensors', 'save_pretrained', 'tied_names', 'more_rows',
-           'resize_rows', 'resize_bias', 'resize_head', 'resize_token_embeddings', 'call_layer', 'set_checkpointing',
-           'ModelFacts', 'ModelEmbeddings', 'not_a_config', 'PreTrainedModel']
+           'match_names', 'on_their_side', 'sort_tensors', 'same_tensor', 'share', 'put', 'tie', 'init_missing',
+           'prefixes', 'leftovers', 'complete', 'fill', 'find_config', 'choose_dtype', 'one_device', 'spread',
+           'build_blank', 'read_weights', 'load', 'from_pretrained', 'from_config', 'file_tensors', 'save_pretrained',
+           'tied_names', 'more_rows', 'resize_rows', 'resize_bias', 'resize_head', 'resize_token_embeddings',
+           'call_layer', 'set_checkpointing', 'ModelFacts', 'ModelEmbeddings', 'not_a_config', 'PreTrainedModel']
 
 # %% ../nbs/08_modeling.ipynb #import-copy
 import copy
@@ -242,7 +242,7 @@ def init_module(
             module.weight[module.padding_idx].zero_()
     elif isinstance(module, nn.LayerNorm) and module.weight is not None:
         module.weight.fill_(1.0)
-    if isinstance(module, (nn.Linear, nn.LayerNorm)) and module.bias is not None:
+    if isinstance(getattr(module, "bias", None), nn.Parameter):
         module.bias.zero_()
 
 # %% ../nbs/08_modeling.ipynb #with-owner
@@ -393,24 +393,38 @@ def describe(report) -> str:
     return "\n".join(lines)
 
 # %% ../nbs/08_modeling.ipynb #sort-tensors
-def sort_tensors(model, tensors: dict, report: LoadReport) -> dict[str, Tensor]:
-    "File names to model names; what does not fit goes to the report."
-    names, found = slots(model), {}
+def match_names(model, tensors: dict, shapes: dict, report: LoadReport) -> dict[str, Tensor]:
+    "The tensors under the model's names; what has no place goes to the report."
+    named, skip = {}, any_of(tuple(model.ignored))
     rename = renamer(tuple((LEGACY | model.renames).items()))
-    skip, turn = any_of(tuple(model.ignored)), any_of(tuple(model.transposed))
     for key, tensor in tensors.items():
-        name = find_name(rename(key), names, model.base_model_prefix)
-        if name is None:
-            if not (skip and skip.search(key)):
-                report.unexpected.append(key)
-            continue
-        if turn and turn.search(name):
-            tensor = tensor.T
-        want = getattr(*names[name]).shape
-        if tensor.shape == want:
+        name = find_name(rename(key), shapes, model.base_model_prefix)
+        if name is not None:
+            named[name] = tensor
+        elif not (skip and skip.search(key)):
+            report.unexpected.append(key)
+    return named
+
+
+def on_their_side(model, named: dict, shapes: dict) -> set[str]:
+    "Names of matrices to turn; none if an oblong one shows that they stand as the model has them."
+    pattern = any_of(tuple(model.transposed))
+    names = {n for n in named if pattern.search(n)} if pattern else set()
+    oblong = (n for n in names if shapes[n] != shapes[n][::-1])
+    return set() if any(named[n].shape == shapes[n] for n in oblong) else names
+
+# %% ../nbs/08_modeling.ipynb #sort-tensors-2
+def sort_tensors(model, tensors: dict, report: LoadReport) -> dict[str, Tensor]:
+    "The tensors that fit, under the model's names and turned; the report gets the others."
+    shapes = {name: getattr(*place).shape for name, place in slots(model).items()}
+    named, found = match_names(model, tensors, shapes, report), {}
+    turn = on_their_side(model, named, shapes)
+    for name, tensor in named.items():
+        tensor = tensor.T if name in turn else tensor
+        if tensor.shape == shapes[name]:
             found[name] = tensor
         else:
-            report.mismatched.append((name, tuple(tensor.shape), tuple(want)))
+            report.mismatched.append((name, tuple(tensor.shape), tuple(shapes[name])))
     report.matched = list(found)
     return found
 
@@ -605,6 +619,7 @@ def load(cls, source, config, state_dict, dtype, device, ignore_mismatched: bool
     build = lambda: cls(config, *args, **rest)
     model = build_blank(build)
     report = model.load_report = LoadReport(cls.__name__, str(source))
+    device = torch.device("cpu") if device is None else device  # spread over several later
     fill(model, tensors, report, device, dtype, ignore_mismatched, build)
     if not report.clean:
         logger.warning(repr(report))

@@ -231,6 +231,22 @@ def test_renames_and_transposed(tmp_path):
     assert same(back, m) and torch.equal(back.ramp, torch.arange(4)) and torch.equal(back.plain, torch.ones(2))
 
 
+def test_own_state_dict_stands_upright(tmp_path):
+    m = Toy(BertConfig())
+    assert same(Toy.from_pretrained(None, config=BertConfig(), state_dict=m.state_dict()), m)
+    torch.save(m.state_dict(), tmp_path / "pytorch_model.bin")
+    m.config.save_pretrained(tmp_path)
+    assert same(Toy.from_pretrained(tmp_path), m)
+
+
+def test_new_head_builds_no_second_model(tmp_path, monkeypatch):
+    tiny().save_pretrained(tmp_path)
+    builds, init = [], BertForMaskedLM.__init__
+    monkeypatch.setattr(BertForMaskedLM, "__init__", lambda self, *a: (builds.append(1), init(self, *a))[1])
+    BertForMaskedLM.from_pretrained(tmp_path)
+    assert len(builds) == 1
+
+
 def test_what_no_rule_fills_comes_from_the_constructor():
     m = Toy.from_pretrained(None, config=BertConfig(), state_dict={})
     assert torch.equal(m.scale, torch.full((2,), 2.5)) and torch.equal(m.kept, torch.arange(3))
@@ -304,7 +320,7 @@ def test_config_arguments(tmp_path):
     assert load(tmp_path, config=str(tmp_path)).num_parameters() == m.num_parameters()
     with pytest.raises(TypeError, match="nonsense"):
         load(tmp_path, nonsense=3)
-    assert load(tmp_path, low_cpu_mem_usage=True, trust_remote_code=False).name_or_path == tmp_path or True
+    assert load(tmp_path, low_cpu_mem_usage=True, trust_remote_code=False).name_or_path == str(tmp_path)
 
 
 def test_state_dict_argument(tmp_path):
