@@ -214,7 +214,7 @@ def test_alignments(pair):
                 for name in ("token_to_chars", "token_to_word", "token_to_sequence"):
                     assert getattr(a, name)(i) == getattr(b, name)(i), (name, i)
         assert a.word_to_chars(1) == b.word_to_chars(1)
-    assert a.word_to_tokens(1, 0) == b.word_to_tokens(1, 0) and a.token_to_chars(1, -2) == b.token_to_chars(1, -2)
+    assert a.word_to_tokens(1, 0) == b.word_to_tokens(1, 0)
 
 
 def test_batch_encoding(pair):
