@@ -16,12 +16,13 @@ def attend(
     q: Tensor,  # queries (b, h, q, hd)
     k: Tensor,  # keys (b, h, k, hd)
     v: Tensor,  # values (b, h, k, hd)
-    mask: Tensor | None = None,  # True = may attend; broadcast to (b, h, q, k); floats are added to the scores
+    mask: Tensor | None = None,  # True = may attend; broadcast to (b, h, q, k)
     scale: float | None = None,  # factor for the scores; 1 / sqrt(hd) if None
     dropout: float = 0.0,  # share of the weights to drop; 0 outside training
 ) -> tuple[Tensor, Tensor]:  # the mix (b, h, q, hd) and the weights (b, h, q, k)
     "Mix values by how well queries match keys. Vaswani et al. 2017, equation 1."
-    scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)  # (b, h, q, k)
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    scores = q @ k.transpose(-2, -1) * scale  # (b, h, q, k)
     if mask is not None:
         scores = forbid(scores, mask)
     weights = F.dropout(scores.softmax(dim=-1), dropout, training=dropout > 0)
@@ -52,16 +53,16 @@ def merge_heads(
 
 # %% ../nbs/06_attention.ipynb #all-true
 def all_true(mask: Tensor) -> bool:
-    "Is every entry true? Also False where looking is impossible (meta tensors, while compiling or tracing)."
+    "Is every entry true? False where looking is impossible: on meta, or while compiling."
     if mask.is_meta or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     return bool(mask.all())
 
 # %% ../nbs/06_attention.ipynb #padding-mask
 def padding_mask(
-    attention_mask: Tensor | None,  # (b, k): 1 real, 0 padding; or (b, q, k); or (b, h|1, q, k), passed on
+    attention_mask: Tensor | None,  # (b, k), 1 real, 0 padding; (b, q, k); (b, h|1, q, k)
 ) -> Tensor | None:  # boolean (b, 1, 1, k) or (b, 1, q, k); None if all may attend
-    "The mask that hides padding, ready to broadcast over heads and queries. Raises: ValueError for other ranks."
+    "The mask that hides padding, ready to broadcast. Raises: ValueError for other ranks."
     if attention_mask is None:
         return None
     if attention_mask.dim() not in (2, 3, 4):
@@ -125,8 +126,8 @@ def attention(
     causal: bool = False,  # each query sees only keys up to its own place
     implementation: str = "sdpa",  # "sdpa" (fused) or "eager" (by hand)
     output_attentions: bool = False,  # return the weights; implies "eager"
-) -> tuple[Tensor, Tensor | None]:  # the mix (b, h, q, hd); the weights (b, h, q, k), None under "sdpa"
-    "`attend` or `fused_attend`, as the model's config says. Raises: ValueError for an unknown implementation."
+) -> tuple[Tensor, Tensor | None]:  # the mix (b, h, q, hd); the weights, None under "sdpa"
+    "`attend` or `fused_attend`, as the config says. Raises: ValueError for other names."
     if causal and (mask is not None or implementation != "sdpa" or output_attentions):
         ahead = causal_mask(q.shape[2], k.shape[2], q.device)
         mask, causal = ahead if mask is None else mask & ahead, False

@@ -19,12 +19,13 @@ def check_ids(
     size: int,  # how many rows the table has
     name: str = "input_ids",  # the argument, for the message
 ) -> None:
-    "Complain about the first id that is not in 0 … size - 1. Raises: IndexError naming the id, its place and the limit."
+    "Raises: IndexError naming the first id that is not in 0 … size - 1, its place, the limit."
     bad = ((ids < 0) | (ids >= size)).nonzero()
     if len(bad):
         place = tuple(bad[0].tolist())
-        raise IndexError(f"{name}{list(place)} is {ids[place].item()}, but the model knows only 0 to {size - 1} "
-                         f"({size} rows). {REMEDIES.get(name, '')}".rstrip())
+        what = f"{name}{list(place)} is {ids[place].item()}"
+        limit = f"the model knows only 0 to {size - 1} ({size} rows)"
+        raise IndexError(f"{what}, but {limit}. {REMEDIES.get(name, '')}".rstrip())
 
 # %% ../nbs/07_layers.ipynb #remedies
 REMEDIES = {
@@ -40,7 +41,7 @@ def lookup(
     ids: Tensor,  # (b, s)
     name: str = "input_ids",  # the argument, for the message
 ) -> Tensor:  # (b, s, d)
-    "`table(ids)` with a clear error for ids that are not in the table. Raises: IndexError (on CPU; a GPU reports late)."
+    "`table(ids)`. Raises: IndexError naming an id that is not there (a GPU reports later)."
     try:
         return table(ids)
     except IndexError:
@@ -65,7 +66,7 @@ def layer_norm(
     bias: Tensor,  # (d,)
     eps: float = 1e-12,  # keeps the root off zero
 ) -> Tensor:  # (…, d)
-    "Mean 0 and variance 1 over the last axis, then the learnt scale and shift. Ba, Kiros, Hinton 2016."
+    "Mean 0, variance 1 over the last axis; then the learnt scale and shift. Ba et al. 2016."
     mean = x.mean(-1, keepdim=True)
     var = (x - mean).square().mean(-1, keepdim=True)
     return (x - mean) * torch.rsqrt(var + eps) * weight + bias
@@ -110,7 +111,7 @@ def activation(
     if callable(act):
         return act
     if act not in ACT2FN:
-        raise KeyError(f"hidden_act {act!r} is not known; choose one of {', '.join(sorted(ACT2FN))}")
+        raise KeyError(f"hidden_act {act!r} is not known; known: {', '.join(sorted(ACT2FN))}")
     return ACT2FN[act]
 
 # %% ../nbs/07_layers.ipynb #feed-forward

@@ -27,7 +27,7 @@ from minihf.modeling import (
 
 # %% ../../nbs/10_models.bert.ipynb #bertembeddings
 class BertEmbeddings(nn.Module):
-    "What a token is, plus where it stands, plus which sentence it belongs to."
+    "What a token is, plus where it stands, plus which of two texts it belongs to."
 
     def __init__(self, config):
         super().__init__()
@@ -38,12 +38,15 @@ class BertEmbeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(d, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, input_ids=None, token_type_ids=None, position_ids=None, inputs_embeds=None, past=0):
-        x = lookup(self.word_embeddings, input_ids) if inputs_embeds is None else inputs_embeds  # (b, s, d)
+    def forward(self, input_ids, token_type_ids=None, position_ids=None, inputs_embeds=None,
+                past=0):
+        x = inputs_embeds  # (b, s, d)
+        if x is None:
+            x = lookup(self.word_embeddings, input_ids)
         if position_ids is None:
             position_ids = torch.arange(past, past + x.shape[1], device=x.device)  # (s)
         if token_type_ids is None:
-            token_type_ids = torch.zeros(1, dtype=torch.long, device=x.device)  # all are sentence 0
+            token_type_ids = torch.zeros(1, dtype=torch.long, device=x.device)
         x = x + lookup(self.token_type_embeddings, token_type_ids, "token_type_ids")
         x = x + lookup(self.position_embeddings, position_ids, "position_ids")
         return self.dropout(self.LayerNorm(x))
@@ -54,6 +57,8 @@ class BertSelfAttention(nn.Module):
 
     def __init__(self, config):
         super().__init__()
+        if config.add_cross_attention:
+            raise NotImplementedError("add_cross_attention=True: there is no cross-attention here")
         d = config.hidden_size
         self.config, self.h = config, config.num_attention_heads
         self.query, self.key, self.value = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d)
@@ -85,12 +90,13 @@ class BertAddNorm(nn.Module):
 
 # %% ../../nbs/10_models.bert.ipynb #bertlayer
 class BertLayer(nn.Module):
-    "Look around, then think: attention and a feed-forward network, each with a residual and a norm."
+    "Look around, then think; after each add what came in, and norm."
 
     def __init__(self, config):
         super().__init__()
         d, wide = config.hidden_size, config.intermediate_size
-        self.attention = nn.ModuleDict({"self": BertSelfAttention(config), "output": BertAddNorm(config, d)})
+        around, end = BertSelfAttention(config), BertAddNorm(config, d)
+        self.attention = nn.ModuleDict({"self": around, "output": end})
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(d, wide)})
         self.output = BertAddNorm(config, wide)
         self.act = activation(config.hidden_act)
@@ -121,32 +127,36 @@ def run_layers(
     cache,  # keys and values of earlier tokens, or None
     output_attentions: bool,  # collect the weights
     output_hidden_states: bool,  # collect the output of every layer
-) -> tuple[Tensor, tuple | None, tuple | None]:  # the last x; all x, embeddings first; all weights
+) -> tuple[Tensor, tuple | None, tuple | None]:  # the last x; all x; all weights
     "Send x through all layers and keep what was asked for."
-    states, maps = [x], []
+    states, maps = (x,), ()
     for i, layer in enumerate(layers):
         kept = None if cache is None else cache.layers[i]
         x, weights = call_layer(model, layer, x, mask, causal, kept, output_attentions)
         if output_hidden_states:
-            states.append(x)
-        maps.append(weights)
-    return x, tuple(states) if output_hidden_states else None, tuple(maps) if output_attentions else None
+            states += (x,)
+        if output_attentions:
+            maps += (weights,)
+    return x, states if output_hidden_states else None, maps if output_attentions else None
 
 # %% ../../nbs/10_models.bert.ipynb #check-inputs
-def check_inputs(config, input_ids, inputs_embeds, attention_mask, past: int) -> int:  # the number of tokens
-    "Raises: ValueError that says which input is missing, too long, or of another shape than it should be."
+def check_inputs(config, input_ids, inputs_embeds, attention_mask, past: int) -> int:
+    "The number of tokens. Raises: ValueError if an input is missing, too long or misshapen."
     if (input_ids is None) == (inputs_embeds is None):
-        raise ValueError(f"give input_ids or inputs_embeds{'' if input_ids is None else ', not both'}")
+        both = "" if input_ids is None else ", not both"
+        raise ValueError(f"give input_ids or inputs_embeds{both}")
     if inputs_embeds is None and input_ids.dim() != 2:
-        raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, but must be (batch, tokens); "
-                         "for a single text write input_ids[None]")
-    s, limit = (input_ids if inputs_embeds is None else inputs_embeds).shape[1], config.max_position_embeddings
+        raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, but must be "
+                         "(batch, tokens); for a single text write input_ids[None]")
+    s = (input_ids if inputs_embeds is None else inputs_embeds).shape[1]
+    limit = config.max_position_embeddings
     if past + s > limit:
-        raise ValueError(f"the text has {past + s} tokens, but the model knows {limit} positions; truncate it: "
-                         f"tokenizer(..., truncation=True, max_length={limit})")
+        raise ValueError(f"the text has {past + s} tokens, but the model knows {limit} positions; "
+                         f"truncate it: tokenizer(..., truncation=True, max_length={limit})")
     if attention_mask is not None and attention_mask.shape[-1] != past + s:
-        raise ValueError(f"attention_mask covers {attention_mask.shape[-1]} tokens, but there are {past + s}"
-                         + (f": {past} kept in past_key_values and {s} new" if past else ""))
+        kept = f": {past} kept in past_key_values and {s} new" if past else ""
+        raise ValueError(f"attention_mask covers {attention_mask.shape[-1]} tokens, "
+                         f"but there are {past + s}{kept}")
     return s
 
 
@@ -164,8 +174,8 @@ def bert_mask(config, attention_mask, s: int, past: int, device) -> tuple[Tensor
     return padding_mask(attention_mask), False
 
 # %% ../../nbs/10_models.bert.ipynb #start-cache-2
-def start_cache(model, past_key_values, use_cache: bool | None):  # -> cache or None, whether to return it
-    "The cache to fill, if the model is a decoder and somebody wants one."
+def start_cache(model, past_key_values, use_cache: bool | None) -> tuple:
+    "The cache to fill, or None if nobody wants one; and whether to hand it back."
     config = model.config
     if not config.is_decoder or (model.training and model.gradient_checkpointing):
         return None, False
@@ -177,11 +187,11 @@ def start_cache(model, past_key_values, use_cache: bool | None):  # -> cache or 
     return as_cache(past_key_values, config.num_hidden_layers), use_cache
 
 
-def options(config, output_attentions, output_hidden_states, return_dict) -> tuple[bool, bool, bool]:
+def options(config, output_attentions, output_hidden_states, return_dict) -> tuple:
     "The three output options; where None was given the config decides."
-    pick = lambda given, default: default if given is None else given
-    return (pick(output_attentions, config.output_attentions),
-            pick(output_hidden_states, config.output_hidden_states), pick(return_dict, config.return_dict))
+    return (config.output_attentions if output_attentions is None else output_attentions,
+            config.output_hidden_states if output_hidden_states is None else output_hidden_states,
+            config.return_dict if return_dict is None else return_dict)
 
 # %% ../../nbs/10_models.bert.ipynb #bertpretrainedmodel
 class BertPreTrainedModel(PreTrainedModel):
@@ -189,7 +199,7 @@ class BertPreTrainedModel(PreTrainedModel):
 
     config_class = BertConfig
     base_model_prefix = "bert"
-    ignored = (r"embeddings\.(position_ids|token_type_ids)$",)  # buffers of 4.x: 0, 1, 2, … and zeros
+    ignored = (r"embeddings\.(position_ids|token_type_ids)$",)  # buffers in old files
     _no_split_modules = ("BertEmbeddings", "BertLayer")
 
     def get_input_embeddings(self):
@@ -220,8 +230,6 @@ class BertModel(BertPreTrainedModel):
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True):
         super().__init__(config)
-        if config.add_cross_attention:
-            raise NotImplementedError("add_cross_attention=True: this BERT looks at its own tokens only")
         self.embeddings = BertEmbeddings(config)
         layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
         self.encoder = nn.ModuleDict({"layer": layers})
@@ -237,18 +245,19 @@ class BertModel(BertPreTrainedModel):
         position_ids: Tensor | None = None,  # (b, s); 0, 1, 2, … if None
         inputs_embeds: Tensor | None = None,  # (b, s, d), in place of input_ids
         past_key_values=None,  # the keys and values of earlier tokens, in a cache (decoders only)
-        use_cache: bool | None = None,  # hand back a cache (decoders only); None: the config decides
-        output_attentions: bool | None = None,  # None: the config decides, here and below
+        use_cache: bool | None = None,  # hand back a cache (decoders only)
+        output_attentions: bool | None = None,  # None: the config decides
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,  # False: a plain tuple
     ):  # -> BaseModelOutputWithPoolingAndCrossAttentions or tuple
         "Hidden states of every token, (b, s, d), and the pooled vector, (b, d)."
-        maps, states, as_dict = options(self.config, output_attentions, output_hidden_states, return_dict)
-        x, states, maps, cache = encode(self, input_ids, attention_mask, token_type_ids, position_ids,
-                                        inputs_embeds, past_key_values, use_cache, maps, states)
+        *wanted, named = options(self.config, output_attentions, output_hidden_states, return_dict)
+        x, states, maps, cache = encode(
+            self, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
+            past_key_values, use_cache, *wanted)
         pooled = None if self.pooler is None else self.pooler(x)
         out = BaseModelOutputWithPoolingAndCrossAttentions(x, pooled, states, cache, maps)
-        return out if as_dict else out.to_tuple()
+        return out if named else out.to_tuple()
 
 # %% ../../nbs/10_models.bert.ipynb #bertpredictionhead
 class BertPredictionHead(nn.Module):
@@ -264,14 +273,15 @@ class BertPredictionHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))  # the decoder's
 
     def forward(self, x):  # (b, s, d)
-        return self.decoder(self.transform["LayerNorm"](self.act(self.transform["dense"](x))))  # (b, s, v)
+        x = self.transform["LayerNorm"](self.act(self.transform["dense"](x)))  # (b, s, d)
+        return self.decoder(x)  # (b, s, v)
 
 # %% ../../nbs/10_models.bert.ipynb #masked-lm-loss
 def masked_lm_loss(
     logits: Tensor,  # (b, s, v)
     labels: Tensor,  # (b, s); -100 where nothing was asked
 ) -> Tensor:  # a number
-    "How surprised the model is by the hidden words: mean cross-entropy over the places that have a label."
+    "Mean cross-entropy over the places that have a label: how surprising the words were."
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
 
 
@@ -279,7 +289,7 @@ def next_token_loss(
     logits: Tensor,  # (b, s, v)
     labels: Tensor,  # (b, s), the same tokens as the input; -100 where nothing is asked
 ) -> Tensor:  # a number
-    "Mean cross-entropy when place i predicts token i + 1: the labels are shifted here, and nowhere else."
+    "The same when place i predicts token i + 1: labels are shifted here and nowhere else."
     return masked_lm_loss(logits[:, :-1].float(), labels[:, 1:])
 
 # %% ../../nbs/10_models.bert.ipynb #bertlmbase
@@ -321,9 +331,10 @@ class BertForMaskedLM(BertLMBase):
         return_dict: bool | None = None,
     ):  # -> MaskedLMOutput or tuple
         "Scores for every place and word, (b, s, v), and the loss if there are labels."
-        out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
-                        output_attentions=output_attentions, output_hidden_states=output_hidden_states,
-                        return_dict=True)
+        out = self.bert(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
+            output_attentions=output_attentions, output_hidden_states=output_hidden_states,
+            return_dict=True)
         logits = self.cls["predictions"](out.last_hidden_state)
         loss = None if labels is None else masked_lm_loss(logits, labels)
         res = MaskedLMOutput(loss, logits, out.hidden_states, out.attentions)
@@ -331,7 +342,7 @@ class BertForMaskedLM(BertLMBase):
 
 # %% ../../nbs/10_models.bert.ipynb #bertlmheadmodel
 class BertLMHeadModel(BertLMBase, GenerationMixin):
-    "BERT with a causal mask, as a writer: every place predicts the next token. Wants `config.is_decoder=True`."
+    "BERT as a writer: each place predicts the next token. Wants `config.is_decoder=True`."
 
     after_loading = GenerationMixin.load_generation_config
 
@@ -356,5 +367,6 @@ class BertLMHeadModel(BertLMBase, GenerationMixin):
                         output_attentions, output_hidden_states, return_dict=True)
         logits = self.cls["predictions"](out.last_hidden_state[:, -logits_to_keep:])
         loss = None if labels is None else next_token_loss(logits, labels)
-        res = CausalLMOutputWithCrossAttentions(loss, logits, out.past_key_values, out.hidden_states, out.attentions)
+        res = CausalLMOutputWithCrossAttentions(
+            loss, logits, out.past_key_values, out.hidden_states, out.attentions)
         return res if options(self.config, None, None, return_dict)[2] else res.to_tuple()
