@@ -167,12 +167,12 @@ def merge_long(
 class Remember(dict):
     "A dict that works out what it is asked for the first time, and keeps at most `size` answers."
 
-    def __init__(self, make, size: int = 2**16):
-        self.make, self.size = make, size
+    def __init__(self, make, size: int = 2**16, longest: int | None = None):
+        self.make, self.size, self.longest = make, size, longest
 
     def __missing__(self, key):
         out = self.make(key)
-        if not isinstance(key, str) or len(key) <= 64:
+        if self.longest is None or len(key) <= self.longest:
             if len(self) >= self.size:
                 self.clear()
             self[key] = out
@@ -531,4 +531,4 @@ class ByteLevelBPE(Tables, Encoding, Offsets, Decoding, Training, Files):
         check_merges(vocab, self.merges, max(1, len(self.merges) // 100))
         if unk_token is not None and unk_token not in vocab:
             raise ValueError(f"unk_token {unk_token!r} is not in the vocabulary; add it, or leave it None")
-        self._pieces, self._said = Remember(self.encode_piece), Remember(self.id_bytes)
+        self._pieces, self._said = Remember(self.encode_piece, longest=64), Remember(self.id_bytes)
