@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['LOW', 'CJK', 'DEFAULTS', 'OPTIONAL', 'NOT_BUILT', 'FIELDS', 'OUTPUT_FLAGS', 'ALLOWED', 'SAMPLING_ONLY', 'BEAMS_ONLY',
            'argument_names', 'accepted', 'positions', 'widen', 'Feed', 'arguments', 'read', 'take_rows', 'copy_rows',
-           'forget', 'kept_scores', 'Finish', 'room_for', 'note', 'decode', 'greedy_search', 'sample', 'trace',
-           'penalised', 'Places', 'best_of', 'draw_of', 'branch', 'has_ended', 'beam_search', 'accept_draft', 'agree',
-           'write_draft', 'assisted_search', 'printable', 'BaseStreamer', 'TextStreamer', 'TextIteratorStreamer',
-           'check_values', 'check_together', 'without_effect', 'GenerationConfigFiles', 'GenerationConfig', 'settings',
-           'refuse_unknown', 'prompt', 'guess_mask', 'check_mask', 'fix_lengths', 'check_token_ids', 'rules', 'cuts',
-           'merge', 'criteria', 'GenerateDecoderOnlyOutput', 'GenerateBeamDecoderOnlyOutput', 'beam_results', 'Run',
-           'run_plain', 'run_beams', 'run_assisted', 'model_settings', 'check_mode', 'prepare', 'generate',
-           'GenerationMixin', 'transition_scores']
+           'forget', 'kept_scores', 'Finish', 'room_for', 'begin', 'note', 'decode', 'best', 'draw', 'greedy_search',
+           'sample', 'trace', 'penalised', 'Places', 'best_of', 'draw_of', 'branch', 'has_ended', 'beam_search',
+           'accept_draft', 'agree', 'write_draft', 'check_draft', 'assisted_search', 'printable', 'BaseStreamer',
+           'TextStreamer', 'TextIteratorStreamer', 'check_values', 'check_together', 'without_effect',
+           'GenerationConfigBase', 'GenerationConfigFiles', 'GenerationConfig', 'settings', 'refuse_unknown', 'prompt',
+           'guess_mask', 'check_mask', 'fix_lengths', 'check_token_ids', 'rules', 'cuts', 'merge', 'criteria',
+           'GenerateDecoderOnlyOutput', 'GenerateBeamDecoderOnlyOutput', 'beam_results', 'Run', 'run_plain',
+           'run_beams', 'run_assisted', 'model_settings', 'check_mode', 'make_feed', 'make_processors', 'prepare',
+           'generate', 'GenerationMixin', 'transition_scores']
 
 # %% ../../nbs/14_generation.search.ipynb #import-copy
 import copy
@@ -26,6 +27,7 @@ import queue
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -197,6 +199,15 @@ def room_for(ids: Tensor, n: int, fill: int = 0) -> Tensor:  # (b, s) -> (b, n)
     "A copy of `ids` with room at the end."
     return torch.nn.functional.pad(ids, (0, max(0, n - ids.shape[1])), value=fill)
 
+# %% ../../nbs/14_generation.search.ipynb #begin
+def begin(feed: Feed, ids: Tensor, n: int) -> tuple[Tensor, Tensor]:  # (b * n, v), (b * n, s)
+    "Read each prompt once, to continue it `n` times."
+    logits = feed(ids[:, feed.seen :])
+    if n > 1:
+        copy_rows(feed, n, len(ids))
+        logits, ids = logits.repeat_interleave(n, 0), ids.repeat_interleave(n, 0)
+    return logits, ids
+
 # %% ../../nbs/14_generation.search.ipynb #decode
 def note(keep: dict, scores: Tensor, logits: Tensor):
     "Keep what is asked for of this step: scores after the processors, or before them."
@@ -216,9 +227,7 @@ def decode(
     keep: dict | None = None,  # {"scores": [], "logits": []}: filled if given
 ) -> Tensor:  # (b * copies, longer)
     "Pick a token, append it, until everybody is finished."
-    logits = feed(ids[:, feed.seen :])
-    copy_rows(feed, copies, len(ids))
-    logits, ids = (x.repeat_interleave(copies, 0) if copies > 1 else x for x in (logits, ids))
+    logits, ids = begin(feed, ids, copies)
     s, padding = ids.shape[1], finish.eos is not None and len(ids) > 1
     ids = room_for(ids, min(finish.limit, s + 256))
     while True:
@@ -239,17 +248,27 @@ def decode(
         logits = feed(new[:, None])
 
 # %% ../../nbs/14_generation.search.ipynb #greedy-search
+def best(scores: Tensor) -> Tensor:  # (b, v) -> (b,)
+    "The token with the highest score."
+    return scores.argmax(-1)
+
+
+def draw(scores: Tensor, generator: torch.Generator | None = None) -> Tensor:  # (b, v) -> (b,)
+    "A token by its probability."
+    return torch.multinomial(scores.softmax(-1), 1, generator=generator)[:, 0]
+
+# %% ../../nbs/14_generation.search.ipynb #greedy-search-2
 def greedy_search(feed: Feed, ids: Tensor, finish: Finish, **options) -> Tensor:  # (b, longer)
     "The most likely token each time; `options` are those of `decode`."
-    return decode(feed, ids, lambda scores: scores.argmax(-1), finish, **options)
+    return decode(feed, ids, best, finish, **options)
 
 
 def sample(
     feed: Feed, ids: Tensor, finish: Finish, generator: torch.Generator | None = None, **options
 ) -> Tensor:  # (b, longer)
     "Draw each token by its probability; `options` are those of `decode`."
-    draw = lambda scores: torch.multinomial(scores.softmax(-1), 1, generator=generator)[:, 0]
-    return decode(feed, ids, draw, finish, **options)
+    pick = functools.partial(draw, generator=generator)
+    return decode(feed, ids, pick, finish, **options)
 
 # %% ../../nbs/14_generation.search.ipynb #trace
 def trace(
@@ -365,19 +384,17 @@ def beam_search(
 ) -> tuple[list, list]:  # tokens and parents of the beams, per step; `places` has the ends
     "Follow the `n` best beginnings of each prompt."
     (b, start), tokens, parents = ids.shape, [], []
-    logits = feed(ids[:, feed.seen :]).repeat_interleave(n, 0)
-    copy_rows(feed, n, b)
-    ids = ids.repeat_interleave(n, 0)
+    logits, ids = begin(feed, ids, n)
     k = max(2, 1 + (0 if finish.eos is None else len(finish.eos))) * n
     running = torch.full((b, n), LOW, device=ids.device)
     running[:, 0] = 0
     while True:
         logp = logits.log_softmax(-1)
         logp = processors(ids, logp) if processors else logp
-        if keep:
-            note(keep, logp, logits)
+        note(keep or {}, logp, logits)
         found, parent, token = branch(logp, running, k, choose)
-        if (ended := has_ended(finish, ids, start + len(tokens) + 1, parent, token, keep)) is not None:
+        s = start + len(tokens) + 1
+        if (ended := has_ended(finish, ids, s, parent, token, keep)) is not None:
             places.apply(found, ended, parent, token, len(tokens))
             found = found + ended * LOW
         running, best = found.topk(n)
@@ -386,7 +403,8 @@ def beam_search(
         if processors or finish.others:  # only they look at whole texts
             ids = torch.cat([ids[row], new[:, None]], 1)
         take_rows(feed, row)
-        if ended is not None and ended.all() or places.hopeless(running, len(tokens), finish.limit - start):
+        over = ended is not None and bool(ended.all())
+        if over or places.hopeless(running, len(tokens), finish.limit - start):
             return tokens, parents
         logits = feed(new[:, None])
 
@@ -435,6 +453,26 @@ def write_draft(
     return ids, scores
 
 # %% ../../nbs/14_generation.search.ipynb #assisted-search
+def check_draft(
+    feed: Feed,  # the large model
+    draft: Tensor,  # ids with the draft (1, s + k)
+    q: list,  # scores of the drafted tokens [(1, v)]
+    pick: Callable | None,  # scores (n, v) -> tokens (n,); None: sampling by acceptance
+    processors: LogitsProcessorList | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # accepted tokens (1 to k + 1,), scores and logits (k + 1, v)
+    "Let the large model read a draft, and keep what it agrees with."
+    n, s = len(q) + 1, draft.shape[1] - len(q)
+    logits = scores = read(feed, draft[:, feed.seen :], n)[0, -n:]
+    if processors:
+        rows = [processors(draft[:, : s + i], logits[i : i + 1]) for i in range(n)]
+        scores = torch.cat(rows)
+    if pick is not None:
+        return agree(draft[0, s:], pick(scores)), scores, logits
+    odds = torch.cat(q).softmax(-1), scores.softmax(-1)
+    return accept_draft(draft[0, s:], *odds, generator), scores, logits
+
+# %% ../../nbs/14_generation.search.ipynb #assisted-search-2
 def assisted_search(
     feed: Feed,  # the large model
     drafts: Feed,  # the small one
@@ -449,19 +487,12 @@ def assisted_search(
     keep: dict | None = None,
 ) -> Tensor:  # (1, longer)
     "Draft with a small model, check with a large one."
-    draw = lambda scores: torch.multinomial(scores.softmax(-1), 1, generator=generator)[:, 0]
-    pick = draw if do_sample else lambda scores: scores.argmax(-1)
+    pick = functools.partial(draw, generator=generator) if do_sample else best
     while True:
-        s = ids.shape[1]
-        draft, q = write_draft(drafts, ids, min(k, finish.limit - s - 1), pick, finish, processors, confidence)
-        n = len(q) + 1
-        logits = read(feed, draft[:, feed.seen :], n)[0, -n:]  # (k + 1, v)
-        scores = logits if not processors else torch.cat(
-            [processors(draft[:, : s + i], row[None]) for i, row in enumerate(logits)])
-        if do_sample and q:
-            new = accept_draft(draft[0, s:], torch.cat(q).softmax(-1), scores.softmax(-1), generator)
-        else:
-            new = agree(draft[0, s:], pick(scores))
+        room = min(k, finish.limit - ids.shape[1] - 1)
+        draft, q = write_draft(drafts, ids, room, pick, finish, processors, confidence)
+        rule = None if do_sample and q else pick
+        new, scores, logits = check_draft(feed, draft, q, rule, processors, generator)
         for i in range(len(new)):
             note(keep or {}, scores[i : i + 1], logits[i : i + 1])
             ids = torch.cat([ids, new[None, i : i + 1]], 1)
@@ -497,7 +528,7 @@ class BaseStreamer:
         "Called when the text is complete"
         raise NotImplementedError
 
-
+# %% ../../nbs/14_generation.search.ipynb #textstreamer
 class TextStreamer(BaseStreamer):
     "Prints the text word by word while it is being written."
 
@@ -670,8 +701,45 @@ def without_effect(cfg, given: set | None = None) -> dict:  # name -> why
     return found
 
 # %% ../../nbs/14_generation.search.ipynb #generationconfigfiles
-class GenerationConfigFiles:
-    "Reading and writing generation_config.json; the other half of `GenerationConfig`."
+class GenerationConfigBase:
+    "What a `GenerationConfig` is as a thing: checked, compared, printed."
+
+    def validate(self, strict: bool = False, given: set | None = None):
+        """Raises: ValueError for contradictions. Settings without effect are warned of,
+        or refused if `strict`."""
+        check_together(self)
+        if found := without_effect(self, given):
+            text = "; ".join(f"`{name}`={why}" for name, why in found.items())
+            if strict:
+                raise ValueError(f"GenerationConfig is invalid: {text}. Unset these, or set what they need.")
+            warnings.warn("The following generation flags are not valid and may be ignored: "
+                          f"{list(found)}. {text}.", stacklevel=3)
+
+    def to_dict(self) -> dict:
+        return {k: copy.deepcopy(v) for k, v in self.__dict__.items() if k[0] != "_"}
+
+    def to_diff_dict(self) -> dict:
+        "Only what was set"
+        found = {k: v for k, v in self.to_dict().items() if v is not None}
+        if isinstance(bias := found.get("sequence_bias"), dict):  # JSON has no tuples for keys
+            found["sequence_bias"] = [[list(k), v] for k, v in bias.items()]
+        return found
+
+    def to_json_string(self) -> str:
+        return json.dumps(self.to_diff_dict(), indent=2, sort_keys=True) + "\n"
+
+    def __repr__(self):
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+    def __eq__(self, other):
+        same_kind = isinstance(other, GenerationConfigBase)
+        return same_kind and self.to_json_string() == other.to_json_string()
+
+    __hash__ = None
+
+# %% ../../nbs/14_generation.search.ipynb #generationconfig
+class GenerationConfigFiles(GenerationConfigBase):
+    "Reading and writing generation_config.json."
 
     @classmethod
     def from_dict(cls, config_dict: dict, return_unused_kwargs: bool = False, **kwargs):
@@ -708,7 +776,7 @@ class GenerationConfigFiles:
         name = config_file_name or "generation_config.json"
         write_json(self.to_diff_dict(), os.path.join(save_directory, name), sort_keys=True)
 
-# %% ../../nbs/14_generation.search.ipynb #generationconfig
+# %% ../../nbs/14_generation.search.ipynb #generationconfig-2
 class GenerationConfig(GenerationConfigFiles):
     "Settings for `generate`. What isn't set is None. `generation/configuration_utils.py`."
 
@@ -722,17 +790,7 @@ class GenerationConfig(GenerationConfigFiles):
                 setattr(self, name, value)
         self.validate(given=given)
 
-    def validate(self, strict: bool = False, given: set | None = None):
-        "Raises: ValueError for contradictions; warns of settings without effect, or, if `strict`, raises for them too."
-        check_together(self)
-        if found := without_effect(self, given):
-            text = "; ".join(f"`{name}`={why}" for name, why in found.items())
-            if strict:
-                raise ValueError(f"GenerationConfig is invalid: {text}. Unset these, or set what they need.")
-            warnings.warn(f"The following generation flags are not valid and may be ignored: {list(found)}. {text}.",
-                          stacklevel=3)
-
-    def update(self, defaults_only: bool = False, allow_custom_entries: bool = False, **kwargs) -> dict:
+    def update(self, defaults_only=False, allow_custom_entries=False, **kwargs) -> dict:
         "Change settings, only unset ones if `defaults_only`. Returns what is no setting."
         unused = {}
         for name, value in kwargs.items():
@@ -744,33 +802,12 @@ class GenerationConfig(GenerationConfigFiles):
         return unused
 
     def get_generation_mode(self, assistant_model=None) -> str:
-        "One of greedy_search, sample, beam_search, beam_sample, assisted_generation"
+        "greedy_search, sample, beam_search, beam_sample or assisted_generation"
         if self.num_beams not in (None, 1):
             return "beam_sample" if self.do_sample else "beam_search"
         if assistant_model is not None:
             return "assisted_generation"
         return "sample" if self.do_sample else "greedy_search"
-
-    def to_dict(self) -> dict:
-        return {k: copy.deepcopy(v) for k, v in self.__dict__.items() if not k.startswith("_")}
-
-    def to_diff_dict(self) -> dict:
-        "Only what was set"
-        found = {k: v for k, v in self.to_dict().items() if v is not None}
-        if isinstance(found.get("sequence_bias"), dict):  # JSON has no tuples for keys
-            found["sequence_bias"] = [[list(k), v] for k, v in found["sequence_bias"].items()]
-        return found
-
-    def to_json_string(self) -> str:
-        return json.dumps(self.to_diff_dict(), indent=2, sort_keys=True) + "\n"
-
-    def __repr__(self):
-        return f"{type(self).__name__} {self.to_json_string()}"
-
-    def __eq__(self, other):
-        return isinstance(other, GenerationConfig) and self.to_json_string() == other.to_json_string()
-
-    __hash__ = None
 
 # %% ../../nbs/14_generation.search.ipynb #settings
 def settings(
@@ -1057,43 +1094,52 @@ def check_mode(cfg: GenerationConfig, model, ids: Tensor, assistant, streamer):
         raise ValueError("drafts need `use_cache=True`, without `output_attentions` and `output_hidden_states`")
 
 # %% ../../nbs/14_generation.search.ipynb #prepare
-def prepare(
-    model, inputs, generation_config, kwargs: dict, processors, stopping, allowed, assistant, streamer,
-    tokenizer, generator,
-) -> Run:
-    "All that happens before the first step. Raises: ValueError, TypeError for whatever is wrong with the arguments."
-    own = model_settings(model)
-    cfg, rest = settings(generation_config, own, kwargs)
-    is_set = lambda name: any(getattr(o, name, None) is not None for o in (generation_config, own)) or (
-        kwargs.get(name) is not None)
-    config = getattr(model, "config", None)
-    ids = prompt(inputs, rest, cfg.bos_token_id, getattr(model, "device", None))
-    refuse_unknown(rest, model)
-    eos = [] if cfg.eos_token_id is None else id_tensor(cfg.eos_token_id).tolist()
-    pad = cfg.pad_token_id if cfg.pad_token_id is not None or not eos else eos[0]
-    mask = rest.pop("attention_mask", None)
+def make_feed(model, cfg, ids: Tensor, rest: dict, pad: int | None, eos: list) -> Feed:
+    "The model with what goes along with the prompt; `rest` are the arguments for the model."
+    mask, cache = rest.pop("attention_mask", None), rest.pop("past_key_values", None)
     mask = guess_mask(ids, cfg.pad_token_id, eos) if mask is None else mask.to(ids.device)
-    check_mode(cfg, model, ids, assistant, streamer)
-    check_token_ids(cfg, getattr(config, "vocab_size", None))
-    fix_lengths(cfg, ids.shape[1], is_set, getattr(config, "max_position_embeddings", None))
-    cache = rest.pop("past_key_values", None)
-    mask = check_mask(ids, mask, pad)
-    along = dict(attention_mask=mask, token_type_ids=rest.pop("token_type_ids", None),
-                 position_ids=rest.pop("position_ids", None))
+    along = {k: rest.pop(k, None) for k in ("position_ids", "token_type_ids")}
+    along["attention_mask"] = mask = check_mask(ids, mask, pad)
     if along["position_ids"] is None and mask is not None:
         along["position_ids"] = positions(mask)
-    flags = {k: True for k in OUTPUT_FLAGS[:2] if getattr(cfg, k)}
-    feed = Feed(model, along, cache, cfg.use_cache, **rest, **flags)
-    rows = max(cfg.num_beams, cfg.num_return_sequences)
-    rows_mask = mask if mask is None else mask.repeat_interleave(rows, 0)
-    made = merge(rules(cfg, ids.shape[1], eos, rows_mask, allowed, ids.device), processors)
-    made = LogitsProcessorList([*made, *cuts(cfg, len(eos)), *[LogitNormalization()] * bool(cfg.renormalize_logits)])
-    finish = Finish(merge(criteria(cfg, eos, tokenizer), stopping), len(ids) * rows, ids.device)
-    keep = {}
+    asked = [k for k in OUTPUT_FLAGS[:2] if getattr(cfg, k)]
+    feed = Feed(model, along, cache, cfg.use_cache, **rest, **dict.fromkeys(asked, True))
     if cfg.return_dict_in_generate:
-        feed.kept = {k[7:]: [] for k in OUTPUT_FLAGS[:2] if getattr(cfg, k)}
-        keep = {k[7:]: [] for k in OUTPUT_FLAGS[2:] if getattr(cfg, k)}
-    fill = pad or (eos[0] if eos else -1) if pad is not None else -1
+        feed.kept = {name.removeprefix("output_"): [] for name in asked}
+    return feed
+
+# %% ../../nbs/14_generation.search.ipynb #make-processors
+def make_processors(cfg, feed: Feed, ids: Tensor, eos: list, allowed, own) -> LogitsProcessorList:
+    "All processors of a run: rules, the user's own, cuts, and the normalisation."
+    mask = feed.along.get("attention_mask")
+    if mask is not None:
+        mask = mask.repeat_interleave(max(cfg.num_beams, cfg.num_return_sequences), 0)
+    made = merge(rules(cfg, ids.shape[1], eos, mask, allowed, ids.device), own)
+    made += cuts(cfg, len(eos))
+    return LogitsProcessorList(made + [LogitNormalization()] * bool(cfg.renormalize_logits))
+
+# %% ../../nbs/14_generation.search.ipynb #prepare-2
+def prepare(model, inputs, generation_config, kwargs: dict, processors, stopping, allowed,
+            assistant, streamer, tokenizer, generator) -> Run:
+    "All that comes before the first step. Raises: ValueError, TypeError for wrong arguments."
+    own, config = model_settings(model), getattr(model, "config", None)
+    cfg, rest = settings(generation_config, own, kwargs)
+    ids = prompt(inputs, rest, cfg.bos_token_id, getattr(model, "device", None))
+    refuse_unknown(rest, model)
+    check_mode(cfg, model, ids, assistant, streamer)
+    check_token_ids(cfg, getattr(config, "vocab_size", None))
+    layers = (SimpleNamespace(**kwargs), generation_config, own)
+    is_set = lambda name: any(getattr(layer, name, None) is not None for layer in layers)
+    fix_lengths(cfg, ids.shape[1], is_set, getattr(config, "max_position_embeddings", None))
+    eos = [] if cfg.eos_token_id is None else id_tensor(cfg.eos_token_id).tolist()
+    pad = cfg.pad_token_id if cfg.pad_token_id is not None or not eos else eos[0]
+    feed = make_feed(model, cfg, ids, rest, pad, eos)
+    made = make_processors(cfg, feed, ids, eos, allowed, processors)
+    rows = len(ids) * max(cfg.num_beams, cfg.num_return_sequences)
+    finish = Finish(merge(criteria(cfg, eos, tokenizer), stopping), rows, ids.device)
+    keep = [k.removeprefix("output_") for k in OUTPUT_FLAGS[2:] if getattr(cfg, k)]
+    keep = {name: [] for name in keep} if cfg.return_dict_in_generate else {}
+    fill = -1 if pad is None else pad or (eos[0] if eos else 0)
     return Run(cfg, ids, feed, made, finish, keep, pad or 0, fill, streamer, generator)
 
 # %% ../../nbs/14_generation.search.ipynb #generate-2
