@@ -34,15 +34,15 @@ def edges(spans: str) -> list[int]:
 
 
 def is_in(c: str, edges: list[int]) -> bool:
-    "Does the character lie in one of the spans? It does if an odd number of edges is behind it."
+    "Does `c` lie in one of the spans? It does if an odd number of edges is behind it."
     return bisect(edges, ord(c)) % 2 == 1
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #spans
-YOUNG = edges("""5c8-5c9 61d 7fd 890-8e2 9fd-9fe a76 afa-aff b53-b55 c04-c3c c77 c84 d00
-d3b-d3c d81 eba ece 1715 180f-1886 1abf-1af0 1b4e-1b4f 1b7d-1b7f 1df6-1dfb 2e43-2e63 a82c a8c5
-a8ff a9bd 105c9-105e4 10d24-10f89 11070-11074 110c2-110cd 111cf 1123e-11241 1133b 11383-1145e
-11660-1166c 116b9 1182f-11fff 12ff1-1612f 16d68-16f4f 16fe2-16ff1 1cf00-1d128 1d25b-1d25c
-1e000-1e6f5 1e944-1e95f""")
+YOUNG = edges("""5c8-5c9 61d 7fd 890-8e2 9fd-9fe a76 afa-aff b53-b55 c04-c3c c77 c84
+d00 d3b-d3c d81 eba ece 1715 180f-1886 1abf-1af0 1b4e-1b4f 1b7d-1b7f 1df6-1dfb 2e43-2e63
+a82c a8c5 a8ff a9bd 105c9-105e4 10d24-10f89 11070-11074 110c2-110cd 111cf 1123e-11241
+1133b 11383-1145e 11660-1166c 116b9 1182f-11fff 12ff1-1612f 16d68-16f4f 16fe2-16ff1
+1cf00-1d128 1d25b-1d25c 1e000-1e6f5 1e944-1e95f""")
 MOVED = {"\u166d": "Po", "\u1734": "Mn", "\U000111c9": "Po", "\U0001171e": "Mn"}
 
 
@@ -58,8 +58,8 @@ def is_space(c: str) -> bool:
 
 
 def is_control(c: str) -> bool:
-    "Does the clean-up remove `c`? Controls, format characters, private use, lone surrogates, U+FFFD."
-    return category(c) in ("Cc", "Cf", "Co", "Cs") and c not in "\t\n\r" or c == "\ufffd"
+    "Does the clean-up remove `c`? Control, format, private use, lone surrogate, U+FFFD."
+    return category(c) in ("Cc", "Cf", "Co", "Cs") and not is_space(c) or c == "\ufffd"
 
 
 def is_mark(c: str) -> bool:
@@ -72,7 +72,8 @@ def is_punctuation(c: str) -> bool:
     return c in punctuation or category(c)[0] == "P"
 
 
-CHINESE = edges("3400-4dbf 4e00-9fff f900-faff 20000-2a6df 2a700-2b81f 2b920-2ceaf 2f800-2fa1f")
+CHINESE = edges("""3400-4dbf 4e00-9fff f900-faff
+20000-2a6df 2a700-2b81f 2b920-2ceaf 2f800-2fa1f""")
 
 
 def is_chinese(c: str) -> bool:
@@ -80,8 +81,9 @@ def is_chinese(c: str) -> bool:
     return is_in(c, CHINESE)
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #new-capitals-1c89-1-2c2f-48-a7c0-1-a7cb
-NEW_CAPITALS = """1c89:1 2c2f:48 a7c0:1 a7cb:-42343 a7cc:1 a7ce:1 a7d0:1 a7d2:1 a7d4:1 a7d6:1 a7d8:1 a7da:1 a7dc:-42561
-10570-1057a:39 1057c-1058a:39 1058c-10592:39 10594-10595:39 10d50-10d65:32 16ea0-16eb8:27"""
+NEW_CAPITALS = """1c89:1 2c2f:48 a7c0:1 a7cb:-42343 a7cc:1 a7ce:1 a7d0:1 a7d2:1 a7d4:1
+a7d6:1 a7d8:1 a7da:1 a7dc:-42561 10570-1057a:39 1057c-1058a:39 1058c-10592:39
+10594-10595:39 10d50-10d65:32 16ea0-16eb8:27"""
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #new-capitals
 NEW_CAPITALS = {
@@ -140,14 +142,17 @@ class Memo(dict):
         return value
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #sorted-spans-8d4-8e1-1b44-1baa-1bf2-1bf3
-SORTED = edges("""8d4-8e1 1b44 1baa 1bf2-1bf3 1dfb 302e-302f a953 a9c0 111c0 11235 1134d 11442 11446 116b6 11c3f
-1d15e-1d166 1d16d-1d172 1d1bb-1d1c0 1e000-1e006 1e008-1e018 1e01b-1e021 1e023-1e024 1e026-1e02a 1e944-1e94a""")
-ANY_SORTED = "[%s]" % "".join(f"{chr(a)}-{chr(b - 1)}" for a, b in zip(SORTED[::2], SORTED[1::2]))
+SORTED = edges("""8d4-8e1 1b44 1baa 1bf2-1bf3 1dfb 302e-302f a953 a9c0 111c0 11235 1134d
+11442 11446 116b6 11c3f 1d15e-1d166 1d16d-1d172 1d1bb-1d1c0 1e000-1e006 1e008-1e018
+1e01b-1e021 1e023-1e024 1e026-1e02a 1e944-1e94a""")
+ANY_SORTED = "[%s]" % "".join(
+    f"{chr(a)}-{chr(b - 1)}" for a, b in zip(SORTED[::2], SORTED[1::2])
+)
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #parts
 @lru_cache(4096)
 def parts(c: str) -> list[tuple[str, int]]:
-    "The parts of a character, each with its combining class; 0 is not a mark, or none the reference knows."
+    "The parts of a character, each with its combining class (0: not sorted)."
     known = lambda x: not is_in(x, YOUNG) or is_in(x, SORTED)
     return [(x, unicodedata.combining(x) if known(x) else 0) for x in decompose(c)]
 
@@ -155,15 +160,15 @@ def parts(c: str) -> list[tuple[str, int]]:
 def in_order(
     text: str,
     clean_text: bool = True,  # remove control characters first
-) -> tuple[list[str], list[int]]:  # characters, and the place in `text` that each came from
-    "Decompose `text` and put the marks after each letter in canonical order (Unicode, annex 15)."
+) -> tuple[list[str], list[int]]:  # characters, and where in `text` each came from
+    "Decompose `text` and sort the marks after each letter (Unicode, annex 15)."
     chars, new, keys, letters = [], [], [], 0
     kept = [i for i, c in enumerate(text) if not (clean_text and is_control(c))]
     for i in kept:
         for k, (x, mark) in enumerate(parts(text[i])):
             letters += mark == 0
             chars.append(x)
-            new.append(k == 0)  # the first part moves on to the next character of the text
+            new.append(k == 0)  # the first part stands for the next character
             keys.append((letters, mark))
     order = sorted(range(len(chars)), key=keys.__getitem__)
     steps = accumulate(new[k] for k in order)
@@ -175,7 +180,7 @@ def split_words(
     places: Iterable[int],  # where in the text each character stands
     table: dict[int, str],  # what each code point becomes
 ) -> list[tuple[str, list[int]]]:
-    "The words that characters make; with each, the places that its characters came from."
+    "The words that characters make, each with the places of its characters."
     words, inside = [], False
     for c, i in zip(chars, places):
         for x in table[ord(c)]:
@@ -193,8 +198,8 @@ def longest_match(
     heads: dict[str, int],  # tokens that begin a word
     tails: dict[str, int],  # tokens that continue one, without their `##`
     longest: int,  # characters of the longest token
-) -> list[tuple[int, int, int]]:  # (id, start, end) of each piece; empty if no pieces fit
-    "Split a word in the longest pieces, from left to right (Song et al. 2021, section 3)."
+) -> list[tuple[int, int, int]]:  # (id, start, end) of each piece; empty if none fit
+    "Split a word in the longest pieces, from left to right (Song et al. 2021)."
     pieces, start, table = [], 0, heads
     while start < len(word):
         for end in range(min(len(word), start + longest), start, -1):
@@ -209,7 +214,7 @@ def longest_match(
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #ascii-table
 MARKS = punctuation.encode()
-OTHERS = bytes(i for i in range(128) if i not in MARKS)  # every ASCII character but these
+OTHERS = bytes(i for i in range(128) if i not in MARKS)
 CONTROLS = bytes(i for i in range(128) if is_control(chr(i)))
 SPACED = {i: (b"%c" % i, b" %c " % i) for i in MARKS}
 
@@ -217,7 +222,8 @@ SPACED = {i: (b"%c" % i, b" %c " % i) for i in MARKS}
 def ascii_table(lowercase: bool) -> bytes:
     "What each byte of ASCII text becomes; for `bytes.translate`."
     new = [" " if is_space(chr(i)) else chr(i) for i in range(256)]
-    return "".join(c.lower() if lowercase and c.isascii() else c for c in new).encode("latin-1")
+    new = [c.lower() if lowercase and c.isascii() else c for c in new]
+    return "".join(new).encode("latin-1")
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #ascii-words
 def ascii_words(text: str, table: bytes) -> list[str]:
@@ -230,13 +236,13 @@ def ascii_words(text: str, table: bytes) -> list[str]:
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #splitter
 CHUNK = re.compile(r"[^ \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
-
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #splitter-2
 class Splitter:
     "From text to words, with BERT's settings."
 
-    def __init__(self, lowercase=True, strip_accents=True, chinese=True, clean=True, never_split=()):
-        self.how = (lowercase, strip_accents, chinese, clean)
-        self.strips, self.cleans, self.never_split = strip_accents, clean, frozenset(never_split)
+    def __init__(self, lowercase=True, strip=True, chinese=True, clean=True, never_split=()):
+        self.how = (lowercase, strip, chinese, clean)  # the settings of `spell`
+        self.strips, self.cleans, self.never_split = strip, clean, frozenset(never_split)
         self.ascii, self.table = ascii_table(lowercase), Memo(self.spell)
 
     def spell(self, code: int) -> str:
@@ -255,13 +261,15 @@ class Splitter:
         return [word for word, _ in self.split(text)]
 
     def split(self, text: str) -> list[tuple[str, list[int]]]:
-        "The words of `text`; with each, the places in `text` that its characters came from."
+        "The words of `text`, each with the places in `text` of its characters."
         if self.never_split:
-            return list(chain.from_iterable(map(self.keep_or_trace, CHUNK.finditer(text))))
+            return [o for m in CHUNK.finditer(text) for o in self.keep_or_trace(m)]
         return self.trace(text)
 
     def trace(self, text: str, start: int = 0) -> list[tuple[str, list[int]]]:
-        chars, places = in_order(text, self.cleans) if self.sorts(text) else (text, range(len(text)))
+        chars, places = text, range(len(text))
+        if self.sorts(text):
+            chars, places = in_order(text, self.cleans)
         return split_words(chars, (start + i for i in places), self.table)
 
     def keep_or_trace(self, m: re.Match) -> list[tuple[str, list[int]]]:
@@ -282,12 +290,15 @@ class Matcher:
         return tuple(i for i, _, _ in self.pieces(word))
 
     def pieces(self, word: str) -> list[tuple[int, int, int]]:
-        "Id, start and end of each piece. Raises: `KeyError` if `unk_token` is needed and missing."
-        short = len(word) <= self.limit
-        found = longest_match(word, self.vocab, self.tails, self.longest) if short else []
+        "Id, start, end of each piece. Raises: `KeyError` if `unk_token` is needed and missing."
+        found = []
+        if len(word) <= self.limit:
+            found = longest_match(word, self.vocab, self.tails, self.longest)
         if not found and self.unk_token not in self.vocab:
-            raise KeyError(f"no pieces for {word[:50]!r}, and the vocabulary of {len(self.vocab)} tokens has "
-                           f"no {self.unk_token!r}: add it, or pass the right unk_token")
+            raise KeyError(
+                f"no pieces make up {word[:50]!r}, and {self.unk_token!r} is not among the "
+                f"{len(self.vocab)} tokens: add it to the vocabulary or set unk_token"
+            )
         return found or [(self.vocab[self.unk_token], 0, len(word))]
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #locate
@@ -321,7 +332,8 @@ class Encoder:
         self.settings = {k: v for k, v in locals().items() if k != "self"}
         self.__dict__.update(self.settings)  # every argument is an attribute, too
         strips = lowercase if strip_accents is None else strip_accents
-        self.splitter = Splitter(lowercase, strips, handle_chinese_chars, clean_text, never_split)
+        how = (lowercase, strips, handle_chinese_chars, clean_text)
+        self.splitter = Splitter(*how, never_split)
         self.matcher = Matcher(vocab, unk_token, max_input_chars_per_word, prefix)
 
     def encode(self, text: str) -> list[int]:
@@ -329,8 +341,8 @@ class Encoder:
         words = self.splitter.words(text)
         return list(chain.from_iterable(map(self.matcher.known.__getitem__, words)))
 
-    def encode_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]], list[int]]:
-        "The ids of `text`; where in `text` each starts and ends; and the number of its word."
+    def encode_offsets(self, text: str) -> tuple[list, list, list]:
+        "The ids of `text`, the (start, end) of each in `text`, and the number of its word."
         return locate(self.splitter.split(text), self.matcher.pieces)
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #glue
@@ -344,7 +356,9 @@ def glue(
     first: bool = False,  # the first token needs no space
 ) -> str:
     "What a token adds to the text."
-    text = token if first else token[len(prefix) :] if token.startswith(prefix) else " " + token
+    text = token
+    if not first:
+        text = token[len(prefix) :] if token.startswith(prefix) else " " + token
     for artefact in TIDY if cleanup else ():
         text = text.replace(artefact, artefact[1:])
     return text.replace(" ' ", "'").replace(" do not", " don't") if cleanup else text
@@ -354,10 +368,10 @@ def letters(
     counts: dict[str, int],  # word to how often it occurs
     special_tokens: Iterable[str] = (),  # come first
     prefix: str = "##",
-    limit_alphabet: int | None = None,  # keep only so many characters, the most frequent
+    limit_alphabet: int | None = None,  # keep the so many most frequent characters
     initial_alphabet: Iterable[str] = (),  # characters to have in any case
 ) -> dict[str, int]:
-    "The vocabulary before any joining: special tokens, characters, continuing characters."
+    "The vocabulary before any joining: special tokens and single characters."
     seen = Counter()
     for word, count in counts.items():
         for c in word:
@@ -369,8 +383,12 @@ def letters(
     return {token: i for i, token in enumerate(dict.fromkeys(tokens))}
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #join
-def join(pieces: list[int], pair: tuple[int, int], new: int) -> list[tuple[tuple[int, int], int]]:
-    "Replace `pair` by `new` in `pieces`, in place; returns the pairs that were lost (-1) and won (+1)."
+def join(
+    pieces: list[int],  # a word; changed in place
+    pair: tuple[int, int],
+    new: int,  # what replaces the pair
+) -> list[tuple[tuple[int, int], int]]:  # pairs that were lost (-1) or won (+1)
+    "Replace a pair of neighbours by one piece wherever it stands in a word."
     changes, k = [], 0
     while k < len(pieces) - 1:
         if (pieces[k], pieces[k + 1]) == pair:
@@ -404,8 +422,8 @@ def grow(
     prefix: str = "##",
 ) -> dict[str, int]:
     "Add the most frequent pairs to a vocabulary until it is large enough."
-    spelt = [[(prefix + c if k else c) for k, c in enumerate(w) if c in vocab] for w in counts]
-    words, counts = [[vocab[p] for p in w] for w in spelt], list(counts.values())
+    ids = lambda w: [vocab[prefix + c if k else c] for k, c in enumerate(w) if c in vocab]
+    words, counts = [ids(w) for w in counts], list(counts.values())
     tokens, (totals, where) = list(vocab), index_pairs(words, counts)
     heap = [(-totals[pair], pair, tuple(at)) for pair, at in where.items()]
     heapify(heap)
@@ -440,15 +458,18 @@ def train_wordpiece(
     limit_alphabet: int | None = None,  # at most so many characters; None: all
     initial_alphabet: Iterable[str] = (),  # characters to have in any case
 ) -> dict[str, int]:  # token to id
-    "Learn a vocabulary by joining the most frequent pairs, as `WordPieceTrainer` of `tokenizers` does."
+    "Learn a vocabulary by joining the most frequent pairs, as `tokenizers` does."
     start = letters(counts, special_tokens, prefix, limit_alphabet, initial_alphabet)
     return grow(start, counts, vocab_size, min_frequency, prefix)
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #refuse
 def refuse(part: str, value) -> None:
     "Raises: `ValueError` that names the part of tokenizer.json."
-    raise ValueError(f"tokenizer.json: this {part} is none that WordPiece knows: {str(value)[:200]}. Known are BertNormalizer "
-                     "(alone, with Lowercase, or none), BertPreTokenizer, WordPiece, and the WordPiece decoder")
+    raise ValueError(
+        f"tokenizer.json: this {part} is none that WordPiece knows: {str(value)[:200]}. "
+        "Known are BertNormalizer (alone, with Lowercase, or none), BertPreTokenizer, "
+        "WordPiece, and the WordPiece decoder"
+    )
 
 
 def parts_of(value: dict | None, key: str) -> list[dict]:
@@ -459,13 +480,15 @@ def parts_of(value: dict | None, key: str) -> list[dict]:
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #read-normalizer
 def read_normalizer(part: dict | None) -> dict:
-    "The settings of `spell` that a `normalizer` of tokenizer.json stands for. Raises: `ValueError`."
-    how = dict(lowercase=False, strip_accents=False, handle_chinese_chars=False, clean_text=False)
+    "The settings of `spell` in a `normalizer` of tokenizer.json. Raises: `ValueError`."
+    names = ("lowercase", "strip_accents", "handle_chinese_chars", "clean_text")
+    how = dict.fromkeys(names, False)
     for i, step in enumerate(parts_of(part, "normalizers")):
         if step["type"] == "BertNormalizer" and i == 0:
             how = {k: step.get(k, None if k == "strip_accents" else True) for k in how}
         elif step["type"] == "Lowercase":
-            how["strip_accents"] = how["lowercase"] if how["strip_accents"] is None else how["strip_accents"]
+            if how["strip_accents"] is None:
+                how["strip_accents"] = how["lowercase"]
             how["lowercase"] = True
         else:
             refuse("normalizer", part)
@@ -495,25 +518,26 @@ def read_parts(parts: dict) -> dict:
 def write_parts(settings: dict) -> dict:
     "The parts of tokenizer.json for the arguments of a `WordPiece`."
     names = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
+    prefix, cleanup = settings["prefix"], settings["cleanup"]
     return {
         "normalizer": {"type": "BertNormalizer", **{k: settings[k] for k in names}},
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "model": {
             "type": "WordPiece",
             "unk_token": settings["unk_token"],
-            "continuing_subword_prefix": settings["prefix"],
+            "continuing_subword_prefix": prefix,
             "max_input_chars_per_word": settings["max_input_chars_per_word"],
             "vocab": settings["vocab"],
         },
-        "decoder": {"type": "WordPiece", "prefix": settings["prefix"], "cleanup": settings["cleanup"]},
+        "decoder": {"type": "WordPiece", "prefix": prefix, "cleanup": cleanup},
     }
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #wordpiece-3
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #wp-wordpiece-toy
 class WordPiece(Encoder):
-    "BERT's tokenizer of plain text: to ids and back, without special tokens or padding."
+    "BERT's tokenizer of plain text, without special tokens or padding."
 
     @cached_property
     def glued(self) -> Memo:
@@ -529,15 +553,15 @@ class WordPiece(Encoder):
         texts: Iterable[str],
         vocab_size: int = 30_000,
         min_frequency: int = 0,  # join no pair that occurs less often
-        special_tokens: Iterable[str] | None = None,  # None: those of `SPECIAL` in the vocabulary
+        special_tokens: Iterable[str] | None = None,  # None: those it has
         **alphabet,  # `limit_alphabet` and `initial_alphabet` of `train_wordpiece`
     ) -> "WordPiece":
         "A tokenizer with the same settings and a vocabulary learnt from `texts`."
         counts = Counter(chain.from_iterable(map(self.splitter.words, texts)))
         kept = sorted({self.unk_token, *SPECIAL} & self.vocab.keys(), key=self.vocab.get)
         special = kept if special_tokens is None else special_tokens
-        vocab = train_wordpiece(counts, vocab_size, min_frequency, special, self.prefix, **alphabet)
-        return type(self)(**{**self.settings, "vocab": vocab})
+        how = (vocab_size, min_frequency, special, self.prefix)
+        return type(self)(**self.settings | {"vocab": train_wordpiece(counts, *how, **alphabet)})
 
     def to_json(self) -> dict:
         "The four parts of tokenizer.json that describe this tokenizer."
@@ -545,5 +569,5 @@ class WordPiece(Encoder):
 
     @classmethod
     def from_json(cls, parts: dict) -> "WordPiece":
-        "Make it from a parsed tokenizer.json. Raises: `ValueError` for parts that are not WordPiece's."
+        "Make it from a parsed tokenizer.json. Raises: `ValueError` for foreign parts."
         return cls(**read_parts(parts))
