@@ -34,7 +34,7 @@ class KVBuffer:
         self,
         kv: Tensor,  # keys and values of the new tokens (2, b, h, s, hd)
     ) -> Tensor:  # keys and values of all tokens so far (2, b, h, t, hd)
-        "Keep more tokens, in place unless gradients are on. Raises: ValueError if the batch differs."
+        "Keep more, in place unless gradients are on. Raises: ValueError if the batch differs."
         start, s = self.length, kv.size(3)
         end = start + s
         if start == 0:
@@ -45,7 +45,8 @@ class KVBuffer:
             self.kv, self.room = torch.cat([self.kv[..., :start, :], kv], 3), 0
         else:
             if end > self.room:
-                self.kv, self.room, self.spare = roomy(self.kv[..., :start, :], 2 * end), 2 * end, None
+                self.kv, self.spare = roomy(self.kv[..., :start, :], 2 * end), None
+                self.room = 2 * end
             self.kv.narrow(3, start, s).copy_(kv)
         self.length = end
         return self.kv.narrow(3, 0, end)
@@ -53,8 +54,9 @@ class KVBuffer:
 # %% ../nbs/12_cache.ipynb #other-batch
 def other_batch(kept: Tensor, new: Tensor) -> str:
     "What is wrong when the cache holds another number of sequences than the input."
-    return (f"the cache holds {kept.shape[1]} sequences and the input has {new.shape[1]}; start with an empty cache, "
-            "or use batch_repeat_interleave or batch_select_indices to make the two agree")
+    return (f"the cache holds {kept.shape[1]} sequences and the input has {new.shape[1]}; "
+            "start with an empty cache, or use batch_repeat_interleave or "
+            "batch_select_indices to make the two agree")
 
 # %% ../nbs/12_cache.ipynb #length-after-crop
 def length_after_crop(
@@ -97,7 +99,7 @@ class LayerCache(KVBuffer):
         k: Tensor,  # keys of the new tokens (b, h, s, hd)
         v: Tensor,  # their values (b, h, s, hd)
     ) -> tuple[Tensor, Tensor]:  # keys and values so far (b, h, t, hd)
-        "Keep more tokens and return all. The results share memory with the cache: don't write to them."
+        "Keep more tokens and return all. Don't write to the results: they are the cache's memory."
         return self.append(torch.stack((k, v))).unbind(0)
 
     def get_seq_length(self) -> int:

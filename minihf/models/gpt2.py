@@ -63,7 +63,8 @@ def upcast_attention(
     causal: bool = False,
 ) -> tuple[Tensor, Tensor]:  # the mix and the weights, in the type of v
     "`attention` by hand, with scores and softmax in 32 bits."
-    _, weights = attention(q.float(), k.float(), v.float(), mask, scale=scale, causal=causal, implementation="eager")
+    _, weights = attention(q.float(), k.float(), v.float(), mask, scale=scale,
+                           causal=causal, implementation="eager")
     weights = F.dropout(weights.to(v.dtype), dropout, training=dropout > 0)
     return weights @ v, weights
 
@@ -81,7 +82,8 @@ class GPT2Attention(nn.Module):
     def forward(self, x, mask=None, causal=False, cache=None, output_attentions=False):
         c, (b, s, d) = self.config, x.shape
         c_attn, c_proj = self._modules.values()
-        qkv = c_attn(x).view(b, s, 3, self.h, d // self.h).permute(2, 0, 3, 1, 4)  # (3, b, h, s, hd)
+        qkv = c_attn(x).view(b, s, 3, self.h, d // self.h)  # (b, s, 3, h, hd)
+        qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, b, h, s, hd)
         q, kv = qkv[0], qkv[1:]
         k, v = (kv if cache is None else cache.append(kv)).unbind(0)  # (b, h, k, hd)
         how = dict(scale=self.scale, causal=causal, dropout=c.attn_pdrop if self.training else 0.0)
@@ -153,7 +155,7 @@ class GPT2PreTrainedModel(PreTrainedModel):
 # %% ../../nbs/15_models.gpt2.ipynb #init-lying
 @torch.no_grad()
 def init_lying(layer: nn.Linear, std: float):
-    "Random numbers in the order of memory, so that a seed gives the reference's weights; the bias is 0."
+    "Draw in the order of memory, so that a seed gives the reference's weights; no bias."
     layer.weight.T.normal_(0.0, std)
     layer.bias.zero_()
 
@@ -184,8 +186,8 @@ def rows_from(
 ) -> Tensor:  # (end - start, d)
     "A run of position vectors. Raises: ValueError if the table is too short."
     if end > len(table):
-        raise ValueError(f"the text has {end} tokens, but the model knows {len(table)} positions; truncate it: "
-                         f"tokenizer(..., truncation=True, max_length={len(table)})")
+        raise ValueError(f"the text has {end} tokens, but the model knows {len(table)} positions; "
+                         f"truncate it: tokenizer(..., truncation=True, max_length={len(table)})")
     return table[start:end]
 
 # %% ../../nbs/15_models.gpt2.ipynb #flat
@@ -210,17 +212,18 @@ class GPT2Model(GPT2PreTrainedModel):
         self,
         input_ids: Tensor | None = None,  # (b, s), or (b, choices, s)
         past_key_values=None,  # a cache with the tokens before these
-        attention_mask: Tensor | None = None,  # (b, past + s), 1 = real, 0 = padding; or (b, 1, s, past + s)
+        attention_mask: Tensor | None = None,  # (b, past + s), 0 = padding; or (b, 1, s, past + s)
         token_type_ids: Tensor | None = None,  # (b, s), vectors of these tokens are added
         position_ids: Tensor | None = None,  # (b, s); past, past + 1, … if None
         inputs_embeds: Tensor | None = None,  # (b, s, d), in place of input_ids
-        use_cache: bool | None = None,  # hand back a cache; the config decides if None, here and below
+        use_cache: bool | None = None,  # hand back a cache; None: as the config says
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,  # False: a plain tuple
     ):  # -> BaseModelOutputWithPastAndCrossAttentions or tuple
         "Hidden states (b, s, d) of every token, which has seen itself and the tokens before it."
-        maps, states, named = options(self.config, output_attentions, output_hidden_states, return_dict)
+        maps, states, named = options(
+            self.config, output_attentions, output_hidden_states, return_dict)
         cache, keep = start_cache(self, past_key_values, use_cache)
         x, states, maps = run(self, cache, input_ids, attention_mask, token_type_ids, position_ids,
                               inputs_embeds, maps, states)
@@ -228,8 +231,8 @@ class GPT2Model(GPT2PreTrainedModel):
         return out if named else out.to_tuple()
 
 # %% ../../nbs/15_models.gpt2.ipynb #start-cache
-def start_cache(model, past, use_cache: bool | None) -> tuple:  # the cache or None; whether to return it
-    "A cache to fill, if one was given or is wanted. While checkpointing, layers run twice, and there is none."
+def start_cache(model, past, use_cache: bool | None) -> tuple:  # a cache or None; return it?
+    "A cache to fill, if given or wanted. With checkpointing layers run twice: then there is none."
     if model.gradient_checkpointing and model.training:
         return None, False
     use_cache = model.config.use_cache if use_cache is None else use_cache
@@ -248,21 +251,24 @@ def run(
     output_attentions: bool,
     output_hidden_states: bool,
 ) -> tuple[Tensor, tuple | None, tuple | None]:  # (b, s, d); all hidden states; all weights
-    "The body of `GPT2Model.forward`. Raises: ValueError if there is no input, or two, or a mask of another length."
+    "`GPT2Model.forward` without its options. Raises: ValueError for wrong inputs or a wrong mask."
     if (input_ids is None) == (inputs_embeds is None):
-        raise ValueError(f"give input_ids or inputs_embeds{'' if input_ids is None else ', not both'}")
+        also = "" if input_ids is None else ", not both"
+        raise ValueError(f"give input_ids or inputs_embeds{also}")
     past = 0 if cache is None else cache.get_seq_length()
     shape = input_ids.shape if inputs_embeds is None else inputs_embeds.shape[:-1]
     end = past + shape[-1]
     if len(shape) > 2:  # choices become rows of the batch
         input_ids, inputs_embeds = flat(input_ids), flat(inputs_embeds, 2)
-        attention_mask, token_type_ids, position_ids = map(flat, (attention_mask, token_type_ids, position_ids))
+        attention_mask, token_type_ids = flat(attention_mask), flat(token_type_ids)
+        position_ids = flat(position_ids)
     if attention_mask is not None and attention_mask.shape[-1] != end:
-        raise ValueError(f"attention_mask covers {attention_mask.shape[-1]} tokens, but there are {end}"
-                         + (f": {past} kept in past_key_values and {shape[-1]} new" if past else ""))
+        raise ValueError(f"attention_mask covers {attention_mask.shape[-1]} tokens, but there are "
+                         f"{end}: {past} kept in past_key_values and {shape[-1]} new")
     x = embed(model, input_ids, inputs_embeds, token_type_ids, position_ids, past)
     mask, causal = decoder_mask(attention_mask, shape[-1], end, x.device)
-    x, states, maps = run_layers(model, model.h, x, mask, causal, cache, output_attentions, output_hidden_states)
+    x, states, maps = run_layers(model, model.h, x, mask, causal, cache,
+                                 output_attentions, output_hidden_states)
     x = model.ln_f(x)
     if states is not None:
         states = (*states[:-1], x)
@@ -309,8 +315,9 @@ class GPT2LMHeadModel(GPT2LMBase):
         return_dict: bool | None = None,
     ):  # -> CausalLMOutputWithCrossAttentions or tuple
         "Scores for the token after each place, (b, s, v), and the loss if there are labels."
-        out = self.transformer(input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
-                               inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
+        out = self.transformer(
+            input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
+            inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
         logits = self.lm_head(last_places(out.last_hidden_state, logits_to_keep))
         loss = None if labels is None else next_token_loss(logits, labels)
         return finish(self, return_dict, CausalLMOutputWithCrossAttentions, out, loss, logits)
@@ -327,7 +334,7 @@ def last_places(
 
 
 def finish(model, return_dict: bool | None, kind, out, *values):
-    "The output of a head: its own values, then what the base model returned beside its hidden states."
+    "A head's output: its own values, then what else the base model returned."
     rest = {k: v for k, v in out.items() if k in kind.fields}
     result = kind(*values, **rest)
     named = model.config.return_dict if return_dict is None else return_dict
@@ -339,10 +346,10 @@ def last_token(
     pad_token_id: int | None,
     b: int,  # size of the batch
 ) -> Tensor | int:  # (b,) places; -1 where padding can't be told
-    "Where each text ends, whichever side is padded. Raises: ValueError for a batch without a padding token."
+    "Where each text ends, whichever side is padded. Raises: ValueError without a padding token."
     if pad_token_id is None and b != 1:
-        raise ValueError(f"a batch of {b} texts needs config.pad_token_id, which says where each text ends; set "
-                         "model.config.pad_token_id = tokenizer.pad_token_id, or pass one text at a time")
+        raise ValueError(f"a batch of {b} texts needs config.pad_token_id, to see where each ends; "
+                         "set model.config.pad_token_id = tokenizer.pad_token_id, or pass one")
     if pad_token_id is None or input_ids is None:
         return -1
     places = torch.arange(input_ids.shape[1], device=input_ids.device)
@@ -357,11 +364,10 @@ def classification_loss(
     "Squared error, cross-entropy, or one yes-or-no question per class."
     n = config.num_labels
     if config.problem_type is None:
-        whole = not labels.is_floating_point()
-        config.problem_type = ("regression" if n == 1 else
-                               "single_label_classification" if whole else "multi_label_classification")
+        several = "multi" if labels.is_floating_point() else "single"
+        config.problem_type = "regression" if n == 1 else f"{several}_label_classification"
     if config.problem_type == "regression":
-        return F.mse_loss(logits.squeeze(), labels.squeeze()) if n == 1 else F.mse_loss(logits, labels)
+        return F.mse_loss(logits.squeeze(), labels.squeeze())
     if config.problem_type == "single_label_classification":
         return F.cross_entropy(logits.view(-1, n), labels.view(-1))
     return F.binary_cross_entropy_with_logits(logits, labels)
@@ -391,11 +397,12 @@ class GPT2ForSequenceClassification(GPT2PreTrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ):  # -> SequenceClassifierOutputWithPast or tuple
-        "Class scores (b, num_labels), and the loss if there are labels. Raises: ValueError, see `last_token`."
+        "Class scores (b, num_labels), and the loss. Raises: ValueError, see `last_token`."
         b = len(input_ids if inputs_embeds is None else inputs_embeds)
         ends = last_token(input_ids, self.config.pad_token_id, b)
-        out = self.transformer(input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
-                               inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
+        out = self.transformer(
+            input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
+            inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
         x = out.last_hidden_state
         logits = self.score(x[torch.arange(b, device=x.device), ends])
         loss = None if labels is None else classification_loss(logits, labels, self.config)
@@ -430,10 +437,11 @@ class GPT2ForTokenClassification(GPT2PreTrainedModel):
         return_dict: bool | None = None,
     ):  # -> TokenClassifierOutput or tuple
         "Class scores (b, s, num_labels), and the loss if there are labels."
-        out = self.transformer(input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
-                               inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
+        out = self.transformer(
+            input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
+            inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
         logits = self.classifier(self.dropout(out.last_hidden_state))
-        loss = None if labels is None else F.cross_entropy(logits.view(-1, self.num_labels), labels.view(-1))
+        loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.view(-1))
         return finish(self, return_dict, TokenClassifierOutput, out, loss, logits)
 
 # %% ../../nbs/15_models.gpt2.ipynb #span-loss
@@ -472,7 +480,7 @@ class GPT2ForQuestionAnswering(GPT2PreTrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ):  # -> QuestionAnsweringModelOutput or tuple
-        "A start score and an end score for every place, (b, s) each, and the loss if both places are given."
+        "A start and an end score for every place, (b, s) each, and the loss if both are given."
         out = self.transformer(input_ids, None, attention_mask, token_type_ids, position_ids,
                                inputs_embeds, None, output_attentions, output_hidden_states, True)
         starts, ends = self.qa_outputs(out.last_hidden_state).unbind(-1)  # (b, s) each
@@ -488,7 +496,8 @@ class GPT2SequenceSummary(nn.Module):
         super().__init__()
         c = config
         if c.summary_type not in ("last", "first", "mean", "cls_index"):
-            raise NotImplementedError(f"summary_type={c.summary_type!r}; there are last, first, mean, cls_index")
+            raise NotImplementedError(f"summary_type={c.summary_type!r}: there are last, first, "
+                                      "mean and cls_index")
         n = c.num_labels if c.summary_proj_to_labels and c.num_labels > 0 else c.n_embd
         self.kind, self.p = c.summary_type, c.summary_first_dropout
         self.last_p = getattr(c, "summary_last_dropout", 0.0)
@@ -524,7 +533,7 @@ class GPT2DoubleHeadsModel(GPT2LMBase):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
-        mc_token_ids: Tensor | None = None,  # (b, choices), the place that sums up; the last if None
+        mc_token_ids: Tensor | None = None,  # (b, choices), the place that sums up; None: last
         labels: Tensor | None = None,  # (b, choices, s) for writing; -100 where nothing is asked
         mc_labels: Tensor | None = None,  # (b,) the right choice
         use_cache: bool | None = None,
@@ -532,12 +541,14 @@ class GPT2DoubleHeadsModel(GPT2LMBase):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ):  # -> GPT2DoubleHeadsModelOutput or tuple
-        "Next-token scores (b, choices, s, v) and a score per choice (b, choices), with a loss for each."
-        out = self.transformer(input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
-                               inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
+        "Next-token scores (b, choices, s, v), a score per choice (b, choices), and their losses."
+        out = self.transformer(
+            input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
+            inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
         x = out.last_hidden_state
         logits, mc_logits = self.lm_head(x), self.multiple_choice_head(x, mc_token_ids).squeeze(-1)
         loss = None if labels is None else next_token_loss(flat(logits, 2), flat(labels))
         mc_loss = (None if mc_labels is None else
                    F.cross_entropy(mc_logits.view(-1, mc_logits.shape[-1]), mc_labels.view(-1)))
-        return finish(self, return_dict, GPT2DoubleHeadsModelOutput, out, loss, mc_loss, logits, mc_logits)
+        return finish(self, return_dict, GPT2DoubleHeadsModelOutput, out,
+                      loss, mc_loss, logits, mc_logits)
