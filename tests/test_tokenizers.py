@@ -1,5 +1,4 @@
 "Whole tokenizers against the reference: ids, masks, offsets, every mode, files both ways."
-import itertools
 import json
 import random
 
@@ -60,7 +59,7 @@ def test_modes(pair, texts, kind):
     r = random.Random(1)
     short = [o for o in texts if 0 < len(o) < 60]
     done = 0
-    for _ in range(400):
+    for _ in range(250):
         n = r.choice([0, 1, 2, 5])
         text = r.choice(short) if n == 0 else r.sample(short, n)
         second = None if r.random() < 0.5 else (r.choice(short) if n == 0 else r.sample(short, n))
@@ -93,7 +92,7 @@ def test_modes(pair, texts, kind):
             assert got.tokens(i) == want.tokens(i) and got.sequence_ids(i) == want.sequence_ids(i), (text, second, options)
             assert got.word_ids(i) == want.word_ids(i)
     ours.truncation_side = theirs.truncation_side = "right"
-    assert done > 100
+    assert done > 80
 
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -117,8 +116,8 @@ def test_added_tokens(folders, texts, seed):
     assert ours.all_special_tokens == theirs.all_special_tokens and ours.all_special_ids == theirs.all_special_ids
     glue = ["", " ", "  ", "\t", ".", "a"]
     made = ["".join(r.choice([*new, "<s1>", "[MASK]", "plain", "word", "Ö"]) + r.choice(glue) for _ in range(12))
-            for _ in range(300)]
-    check_equal(ours, theirs, made + r.sample(texts, 200))
+            for _ in range(200)]
+    check_equal(ours, theirs, made + r.sample(texts, 100))
 
 
 def check_equal(ours, theirs, texts):

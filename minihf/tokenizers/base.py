@@ -31,6 +31,7 @@ from collections import UserDict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import filterfalse
 from typing import NamedTuple
 
 import regex
@@ -1258,6 +1259,12 @@ class Variants:
 
     def encode(self, text, text_pair=None, add_special_tokens: bool = True, **kwargs):
         "The ids alone; takes the arguments of the call"
+        if isinstance(text, str) and not text_pair and not kwargs:
+            plan = Plan(add_special_tokens, split_special=self.split_special_tokens)
+            rows, _ = self._fast_rows([text], None, plan)
+            if len(rows[0]) > self.model_max_length:
+                self._warn_if_long(rows)
+            return rows[0]
         less = {"return_token_type_ids": False, "return_attention_mask": False}
         kwargs = {**less, **kwargs, "add_special_tokens": add_special_tokens}
         return self(text, text_pair, **kwargs)["input_ids"]
@@ -1458,8 +1465,7 @@ class Decoding:
 
     def _text(self, ids, skip: bool, clean: bool) -> str:
         if skip:
-            special = self._special_ids
-            ids = [i for i in ids if i not in special]
+            ids = list(filterfalse(self._special_ids.__contains__, ids))
         text = self._join(ids)
         return clean_up(text) if clean else text
 
@@ -1849,10 +1855,11 @@ class WordPieces:
 
     def _join(self, ids) -> str:
         text = "".join(map(self._said.__getitem__, ids))
-        first = next((i for i in ids if i in self._tokens), None)
+        known = self._tokens
+        first = next((i for i in ids if i in known), None)
         if first is None:
             return ""
-        begin = self.backend.tokens_to_string([self._tokens[first]])  # no space before it
+        begin = self.backend.tokens_to_string([known[first]])  # no space before it
         return begin + text[len(self._said[first]) :]
 
 # %% ../../nbs/04_tokenizers.base.ipynb #berttokenizer
