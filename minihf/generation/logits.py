@@ -24,14 +24,16 @@ from torch import Tensor
 
 # %% ../../nbs/13_generation.logits.ipynb #logitsprocessor
 class LogitsProcessor:
-    "Changes the scores of the next token. Subclass it and write `__call__`. `generation/logits_process.py`."
+    "Changes the scores of the next token: subclass it and write `__call__`."
 
     def __call__(
         self,
         input_ids: Tensor,  # the tokens so far (b, s)
         scores: Tensor,  # scores of the next token (b, v)
     ) -> Tensor:  # new scores (b, v)
-        raise NotImplementedError(f"{type(self).__name__} has no `__call__(input_ids, scores)`")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no `__call__(input_ids, scores)`"
+        )
 
 # %% ../../nbs/13_generation.logits.ipynb #logitsprocessorlist
 class LogitsProcessorList(list):
@@ -88,7 +90,10 @@ class Cut(LogitsProcessor):
         min_tokens_to_keep: int = 1,  # never leave fewer than this
     ):
         rule = "an integer of at least 1"
-        need(whole(min_tokens_to_keep) and min_tokens_to_keep > 0, "min_tokens_to_keep", min_tokens_to_keep, rule)
+        need(
+            whole(min_tokens_to_keep) and min_tokens_to_keep > 0, "min_tokens_to_keep",
+            min_tokens_to_keep, rule
+        )
         self.filter_value, self.min_tokens_to_keep = filter_value, min_tokens_to_keep
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -98,9 +103,14 @@ class Cut(LogitsProcessor):
 class TopKLogitsWarper(Cut):
     "Keep the `top_k` tokens with the highest scores."
 
-    def __init__(self, top_k: int, filter_value: float = -math.inf, min_tokens_to_keep: int = 1):
+    def __init__(
+        self, top_k: int, filter_value: float = -math.inf, min_tokens_to_keep: int = 1
+    ):
         super().__init__(filter_value, min_tokens_to_keep)
-        need(whole(top_k) and top_k > 0, "top_k", top_k, "an integer of at least 1 (0 in `generate` means: no cut)")
+        need(
+            whole(top_k) and top_k > 0, "top_k", top_k,
+            "an integer of at least 1 (0 in `generate` means: no cut)"
+        )
         self.top_k = max(top_k, min_tokens_to_keep)
 
     def gone(self, scores: Tensor) -> Tensor:
@@ -112,7 +122,7 @@ def outside_nucleus(
     p: float,  # the probability that must remain
     keep: int = 1,  # keep at least so many
 ) -> Tensor:  # bool (b, v), True = outside
-    "Which tokens are not needed for a total probability of `p`? Holtzman and others, 2020."
+    "Which tokens are not needed for a sum of `p`? Holtzman and others, 2020."
     rising, order = scores.sort(-1)  # from unlikely to likely
     gone = rising.softmax(-1).cumsum(-1) <= 1 - p
     gone[..., -keep:] = False
@@ -122,17 +132,27 @@ def outside_nucleus(
 class TopPLogitsWarper(Cut):
     "Keep the smallest set of tokens whose probabilities sum to at least `top_p`."
 
-    def __init__(self, top_p: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1):
+    def __init__(
+        self,
+        top_p: float,
+        filter_value: float = -math.inf,
+        min_tokens_to_keep: int = 1
+    ):
         super().__init__(filter_value, min_tokens_to_keep)
-        need(number(top_p) and 0 <= top_p <= 1, "top_p", top_p, "a number between 0 and 1 (1 keeps everything)")
+        need(
+            number(top_p) and 0 <= top_p <= 1, "top_p", top_p,
+            "a number between 0 and 1 (1 keeps everything)"
+        )
         self.top_p = float(top_p)
 
     def gone(self, scores: Tensor) -> Tensor:
         return outside_nucleus(scores, self.top_p, self.min_tokens_to_keep)
 
 # %% ../../nbs/13_generation.logits.ipynb #below-min-p
-def below_min_p(scores: Tensor, p: float, keep: int = 1) -> Tensor:  # bool (b, v), True = outside
-    "Which tokens are less than `p` times as likely as the best one? Nguyen and others, 2024."
+def below_min_p(
+    scores: Tensor, p: float, keep: int = 1  # as in `outside_nucleus`
+) -> Tensor:  # bool (b, v), True = outside
+    "Which tokens are less than `p` times as likely as the best? Nguyen and others, 2024."
     probs = scores.softmax(-1)
     gone = probs < p * probs.amax(-1, keepdim=True)
     best = probs.topk(min(keep, probs.shape[-1])).indices
@@ -142,17 +162,27 @@ def below_min_p(scores: Tensor, p: float, keep: int = 1) -> Tensor:  # bool (b, 
 class MinPLogitsWarper(Cut):
     "Keep the tokens that are at least `min_p` times as likely as the most likely one."
 
-    def __init__(self, min_p: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1):
+    def __init__(
+        self,
+        min_p: float,
+        filter_value: float = -math.inf,
+        min_tokens_to_keep: int = 1
+    ):
         super().__init__(filter_value, min_tokens_to_keep)
-        need(number(min_p) and 0 <= min_p <= 1, "min_p", min_p, "a number between 0 and 1; 0.01 to 0.2 is usual")
+        need(
+            number(min_p) and 0 <= min_p <= 1, "min_p", min_p,
+            "a number between 0 and 1; 0.01 to 0.2 is usual"
+        )
         self.min_p = min_p
 
     def gone(self, scores: Tensor) -> Tensor:
         return below_min_p(scores, self.min_p, self.min_tokens_to_keep)
 
 # %% ../../nbs/13_generation.logits.ipynb #untypical
-def untypical(scores: Tensor, p: float, keep: int = 1) -> Tensor:  # bool (b, v), True = outside
-    "Which tokens are not needed for a total of `p`, going by how usual their information is? Meister and others, 2022."
+def untypical(
+    scores: Tensor, p: float, keep: int = 1  # as in `outside_nucleus`
+) -> Tensor:  # bool (b, v), True = outside
+    "Which tokens are not among the most typical, which sum to `p`? Meister and others, 2022."
     logp = scores.log_softmax(-1)
     probs = logp.exp()
     expected = -(logp * probs).nansum(-1, keepdim=True)  # nansum: -inf * 0 counts as nothing
@@ -165,11 +195,19 @@ def untypical(scores: Tensor, p: float, keep: int = 1) -> Tensor:  # bool (b, v)
 
 # %% ../../nbs/13_generation.logits.ipynb #typicallogitswarper
 class TypicalLogitsWarper(Cut):
-    "Keep the tokens whose information is closest to the expected one, up to a total probability of `mass`."
+    "Keep the tokens with the most expected information, up to a probability of `mass`."
 
-    def __init__(self, mass: float = 0.9, filter_value: float = -math.inf, min_tokens_to_keep: int = 1):
+    def __init__(
+        self,
+        mass: float = 0.9,
+        filter_value: float = -math.inf,
+        min_tokens_to_keep: int = 1
+    ):
         super().__init__(filter_value, min_tokens_to_keep)
-        need(number(mass) and 0 < mass < 1, "typical_p", mass, "between 0 and 1, both excluded (1 in `generate`: no cut)")
+        need(
+            number(mass) and 0 < mass < 1, "typical_p", mass,
+            "between 0 and 1, both excluded (1 in `generate`: no cut)"
+        )
         self.mass = float(mass)
 
     def gone(self, scores: Tensor) -> Tensor:
@@ -188,40 +226,61 @@ def below_floor(
 def eta_floor(scores: Tensor, epsilon: float) -> Tensor:  # (b, 1)
     "The floor that sinks as the entropy rises."
     logp = scores.log_softmax(-1)
-    entropy = -(logp.exp() * logp.clamp(min=torch.finfo(logp.dtype).min)).sum(-1, keepdim=True)
+    entropy = -(logp.exp() * logp.clamp(min=torch.finfo(logp.dtype).min)).sum(
+        -1, keepdim=True
+    )
     return (math.sqrt(epsilon) * (-entropy).exp()).clamp(max=epsilon)
 
 # %% ../../nbs/13_generation.logits.ipynb #epsilonlogitswarper
 class EpsilonLogitsWarper(Cut):
     "Keep the tokens with a probability of at least `epsilon`."
 
-    def __init__(self, epsilon: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1):
+    def __init__(
+        self,
+        epsilon: float,
+        filter_value: float = -math.inf,
+        min_tokens_to_keep: int = 1
+    ):
         super().__init__(filter_value, min_tokens_to_keep)
-        need(number(epsilon) and 0 < epsilon < 1, "epsilon_cutoff", epsilon, "between 0 and 1, both excluded")
+        need(
+            number(epsilon) and 0 < epsilon < 1, "epsilon_cutoff", epsilon,
+            "between 0 and 1, both excluded"
+        )
         self.epsilon = float(epsilon)
 
     def gone(self, scores: Tensor) -> Tensor:
         return below_floor(scores, self.epsilon, self.min_tokens_to_keep)
 
-
+# %% ../../nbs/13_generation.logits.ipynb #etalogitswarper
 class EtaLogitsWarper(Cut):
     "Like epsilon, with a floor that sinks where the distribution is flat."
 
-    def __init__(self, epsilon: float, filter_value: float = -math.inf, min_tokens_to_keep: int = 1, device=None):
+    def __init__(
+        self,
+        epsilon: float,
+        filter_value: float = -math.inf,
+        min_tokens_to_keep: int = 1,
+        device=None
+    ):
         super().__init__(filter_value, min_tokens_to_keep)
-        need(number(epsilon) and 0 < epsilon < 1, "eta_cutoff", epsilon, "between 0 and 1, both excluded")
+        need(
+            number(epsilon) and 0 < epsilon < 1, "eta_cutoff", epsilon,
+            "between 0 and 1, both excluded"
+        )
         self.epsilon = float(epsilon)
 
     def gone(self, scores: Tensor) -> Tensor:
-        return below_floor(scores, eta_floor(scores, self.epsilon), self.min_tokens_to_keep)
+        return below_floor(
+            scores, eta_floor(scores, self.epsilon), self.min_tokens_to_keep
+        )
 
 # %% ../../nbs/13_generation.logits.ipynb #penalise
 def penalise(
-    input_ids: Tensor,  # tokens to make less likely (b, n); ids of v and more are passed over
+    input_ids: Tensor,  # tokens to make less likely (b, n); v and more: passed over
     scores: Tensor,  # (b, v)
     penalty: float,  # above 1 discourages, below 1 encourages
 ) -> Tensor:  # (b, v)
-    "Divide positive and multiply negative scores of tokens that have occurred. Keskar and others, 2019."
+    "Make the scores of tokens that have occurred worse. Keskar and others, 2019."
     v = scores.shape[-1]
     wide = torch.nn.functional.pad(scores, (0, 1))  # one spare column for ids to pass over
     ids = input_ids.clamp(max=v)
@@ -236,9 +295,12 @@ class RepetitionPenaltyLogitsProcessor(LogitsProcessor):
     def __init__(
         self,
         penalty: float,  # above 1 discourages repetition; 1.0 to 1.3 is usual
-        prompt_ignore_length: int | Tensor | None = None,  # tokens at the start that don't count; one number, or (b,)
+        prompt_ignore_length: int | Tensor | None = None,  # tokens to skip; a number or (b,)
     ):
-        need(number(penalty) and penalty > 0, "repetition_penalty", penalty, "greater than 0; 1.0 means none")
+        need(
+            number(penalty) and penalty > 0, "repetition_penalty", penalty,
+            "greater than 0; 1.0 means none"
+        )
         skip = prompt_ignore_length
         need(not whole(skip) or skip >= 0, "prompt_ignore_length", skip, "at least 0")
         self.penalty, self.prompt_ignore_length = float(penalty), skip
@@ -259,7 +321,7 @@ def repeats(
     n: int,  # length of the sequences that must not occur twice
     v: int,  # size of the vocabulary
 ) -> Tensor:  # bool (b, v), True = would repeat
-    "Which next tokens would complete a sequence of `n` that has occurred? Paulus and others, 2017."
+    "Which tokens would complete a sequence of `n` for the second time? Paulus and others, 2017."
     windows = input_ids.unfold(1, n, 1)  # (b, windows, n)
     ending = input_ids[:, None, input_ids.shape[1] - n + 1 :]
     match = (windows[..., :-1] == ending).all(-1)
@@ -269,34 +331,42 @@ def repeats(
 
 # %% ../../nbs/13_generation.logits.ipynb #norepeatngramlogitsprocessor
 class NoRepeatNGramLogitsProcessor(LogitsProcessor):
-    "Forbid tokens that would complete a sequence of `ngram_size` tokens for the second time."
+    "Let no sequence of `ngram_size` tokens occur twice."
 
     def __init__(self, ngram_size: int):
         rule = "an integer of at least 1 (0 in `generate` means: no rule)"
-        need(whole(ngram_size) and ngram_size > 0, "no_repeat_ngram_size", ngram_size, rule)
+        need(
+            whole(ngram_size) and ngram_size > 0, "no_repeat_ngram_size", ngram_size,
+            rule
+        )
         self.ngram_size = ngram_size
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if input_ids.shape[1] < self.ngram_size:
             return scores
-        return scores.masked_fill(repeats(input_ids, self.ngram_size, scores.shape[-1]), -math.inf)
+        return scores.masked_fill(
+            repeats(input_ids, self.ngram_size, scores.shape[-1]), -math.inf
+        )
 
 # %% ../../nbs/13_generation.logits.ipynb #by-length
-def by_length(bias: dict, device=None) -> list:  # triples: beginnings (n, length - 1), last tokens (n,), numbers (n,)
+def by_length(
+    bias: dict,  # from sequences of ids to numbers
+    device=None,
+) -> list:  # of (beginnings (n, length - 1), last tokens (n,), numbers (n,))
     "Sort sequences with their numbers into tensors, one group per length."
     groups = {}
     for sequence, value in bias.items():
         groups.setdefault(len(sequence), []).append((sequence, value))
     make = lambda x, dtype: torch.tensor(x, dtype=dtype, device=device)
-    return [
-        (make([s[:-1] for s, _ in group], torch.long), make([s[-1] for s, _ in group], torch.long),
-         make([value for _, value in group], torch.float))
-        for group in groups.values()
-    ]
+    return [(
+        make([s[:-1] for s, _ in group],
+             torch.long), make([s[-1] for s, _ in group], torch.long),
+        make([value for _, value in group], torch.float)
+    ) for group in groups.values()]
 
 # %% ../../nbs/13_generation.logits.ipynb #sequence-bonus
 def sequence_bonus(input_ids: Tensor, scores: Tensor, groups: list) -> Tensor:  # (b, v)
-    "What to add to each score: the numbers of all sequences that the token would complete."
+    "The numbers of all sequences that a token would complete, added up."
     bonus = torch.zeros_like(scores)
     for starts, last, values in groups:
         n = starts.shape[1]
@@ -311,18 +381,32 @@ class SequenceBiasLogitsProcessor(LogitsProcessor):
     "Add a number to the score of a token that completes one of the given sequences."
 
     def __init__(self, sequence_bias: dict | list):  # {(5, 7): -2.0}, or [[[5, 7], -2.0]]
-        need(isinstance(sequence_bias, (dict, list)) and len(sequence_bias) > 0, "sequence_bias", sequence_bias,
-             "a dict from tuples of token ids to numbers, with at least one entry")
-        pairs = sequence_bias.items() if isinstance(sequence_bias, dict) else sequence_bias
-        self.sequence_bias = {tuple(sequence): float(value) for sequence, value in pairs}
-        good = all(s and all(whole(i) and i >= 0 for i in s) for s in self.sequence_bias)
-        need(good, "sequence_bias", sequence_bias, "made of non-empty sequences of token ids")
+        need(
+            isinstance(sequence_bias, (dict, list)) and len(sequence_bias) > 0,
+            "sequence_bias", sequence_bias,
+            "a dict from tuples of token ids to numbers, with at least one entry"
+        )
+        pairs = sequence_bias.items(
+        ) if isinstance(sequence_bias, dict) else sequence_bias
+        self.sequence_bias = {
+            tuple(sequence): float(value) for sequence, value in pairs
+        }
+        good = all(
+            s and all(whole(i) and i >= 0 for i in s) for s in self.sequence_bias
+        )
+        need(
+            good, "sequence_bias", sequence_bias,
+            "made of non-empty sequences of token ids"
+        )
         self.groups = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if self.groups is None:
             top = max((max(s) for s in self.sequence_bias), default=0)
-            need(top < scores.shape[-1], "sequence_bias", top, f"made of ids below {scores.shape[-1]}")
+            need(
+                top < scores.shape[-1], "sequence_bias", top,
+                f"made of ids below {scores.shape[-1]}"
+            )
             self.groups = by_length(self.sequence_bias, scores.device)
         return scores + sequence_bonus(input_ids, scores, self.groups)
 
@@ -333,10 +417,12 @@ class NoBadWordsLogitsProcessor(SequenceBiasLogitsProcessor):
     def __init__(
         self,
         bad_words_ids: list,  # a list of lists of token ids
-        eos_token_id: int | list | Tensor | None = None,  # tokens that may not be forbidden alone
+        eos_token_id: int | list | Tensor | None = None,  # may not be forbidden alone
     ):
         rule = "a non-empty list of lists of token ids, e.g. [[5], [7, 8]]"
-        good = isinstance(bad_words_ids, list) and bad_words_ids and all(isinstance(w, list) and w for w in bad_words_ids)
+        good = isinstance(bad_words_ids, list) and bad_words_ids and all(
+            isinstance(w, list) and w for w in bad_words_ids
+        )
         need(good, "bad_words_ids", bad_words_ids, rule)
         ends = [] if eos_token_id is None else id_tensor(eos_token_id).tolist()
         words = [w for w in bad_words_ids if w not in [[e] for e in ends]]
@@ -362,8 +448,13 @@ class MinLengthLogitsProcessor(LogitsProcessor):
     "No end before the text, prompt included, has `min_length` tokens."
 
     def __init__(self, min_length: int, eos_token_id: int | list | Tensor, device=None):
-        need(whole(min_length) and min_length >= 0, "min_length", min_length, "an integer of at least 0")
-        self.min_length, self.eos_token_id, self.mask = min_length, id_tensor(eos_token_id, device), None
+        need(
+            whole(min_length) and min_length >= 0, "min_length", min_length,
+            "an integer of at least 0"
+        )
+        self.min_length, self.eos_token_id, self.mask = min_length, id_tensor(
+            eos_token_id, device
+        ), None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if input_ids.shape[1] >= self.min_length:
@@ -377,12 +468,20 @@ class MinNewTokensLengthLogitsProcessor(MinLengthLogitsProcessor):
     "No end before `min_new_tokens` tokens have been written after the prompt."
 
     def __init__(
-        self, prompt_length_to_skip: int, min_new_tokens: int, eos_token_id: int | list | Tensor, device=None
+        self,
+        prompt_length_to_skip: int,
+        min_new_tokens: int,
+        eos_token_id: int | list | Tensor,
+        device=None
     ):
-        need(whole(prompt_length_to_skip) and prompt_length_to_skip >= 0, "prompt_length_to_skip",
-             prompt_length_to_skip, "an integer of at least 0")
-        need(whole(min_new_tokens) and min_new_tokens >= 0, "min_new_tokens", min_new_tokens,
-             "an integer of at least 0")
+        need(
+            whole(prompt_length_to_skip) and prompt_length_to_skip >= 0,
+            "prompt_length_to_skip", prompt_length_to_skip, "an integer of at least 0"
+        )
+        need(
+            whole(min_new_tokens) and min_new_tokens >= 0, "min_new_tokens",
+            min_new_tokens, "an integer of at least 0"
+        )
         super().__init__(prompt_length_to_skip + min_new_tokens, eos_token_id, device)
         self.prompt_length_to_skip, self.min_new_tokens = prompt_length_to_skip, min_new_tokens
 
@@ -409,10 +508,14 @@ class ForcedEOSTokenLogitsProcessor(LogitsProcessor):
 
     def __init__(self, max_length: int, eos_token_id: int | list | Tensor, device=None):
         self.max_length, self.eos_token_id = max_length, id_tensor(eos_token_id, device)
-        need(bool((self.eos_token_id >= 0).all()), "forced_eos_token_id", eos_token_id, "a token id, or several")
+        need(
+            bool((self.eos_token_id >= 0).all()), "forced_eos_token_id", eos_token_id,
+            "a token id, or several"
+        )
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        return only(scores, self.eos_token_id) if input_ids.shape[1] == self.max_length - 1 else scores
+        return only(scores, self.eos_token_id
+                    ) if input_ids.shape[1] == self.max_length - 1 else scores
 
 # %% ../../nbs/13_generation.logits.ipynb #exponentialdecaylengthpenalty
 class ExponentialDecayLengthPenalty(LogitsProcessor):
@@ -420,7 +523,7 @@ class ExponentialDecayLengthPenalty(LogitsProcessor):
 
     def __init__(
         self,
-        exponential_decay_length_penalty: tuple,  # (new tokens before it starts, factor per token)
+        exponential_decay_length_penalty: tuple,  # (after how many new tokens, factor)
         eos_token_id: int | list | Tensor,
         input_ids_seq_length: int,  # length of the prompt
     ):
@@ -460,7 +563,8 @@ class SuppressTokensAtBeginLogitsProcessor(SuppressTokensLogitsProcessor):
         self.begin_suppress_tokens, self.begin_index = self.suppress_tokens, begin_index
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        return super().__call__(input_ids, scores) if input_ids.shape[1] == self.begin_index else scores
+        return super().__call__(input_ids, scores
+                                ) if input_ids.shape[1] == self.begin_index else scores
 
 # %% ../../nbs/13_generation.logits.ipynb #prefixconstrainedlogitsprocessor
 class PrefixConstrainedLogitsProcessor(LogitsProcessor):
@@ -468,7 +572,7 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
 
     def __init__(
         self,
-        prefix_allowed_tokens_fn: Callable,  # (number of the prompt, its tokens so far (s,)) -> list of ids
+        prefix_allowed_tokens_fn: Callable,  # (prompt number, ids (s,)) -> list of ids
         num_beams: int = 1,  # rows per prompt
     ):
         self.allowed, self.num_beams = prefix_allowed_tokens_fn, num_beams
@@ -479,13 +583,17 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
             tokens = list(self.allowed(row // self.num_beams, ids))
             if not tokens:
                 raise ValueError(
-                    f"`prefix_allowed_tokens_fn` allows no token for prompt {row // self.num_beams} after "
+                    f"`prefix_allowed_tokens_fn` allows no token for prompt "
+                    f"{row // self.num_beams} after "
                     f"{ids.tolist()[-10:]}: return at least one id, e.g. the end of sequence"
                 )
             mask[row, tokens] = 0
         allowed = scores + mask
-        stuck = allowed.amax(-1).isneginf().view(-1, self.num_beams).all(-1)  # other rules forbid all of them
-        return torch.where(stuck.repeat_interleave(self.num_beams)[:, None], mask, allowed)
+        none = allowed.amax(-1).isneginf().view(-1, self.num_beams)
+        stuck = none.all(-1)  # other rules forbid what is allowed: then this one wins
+        return torch.where(
+            stuck.repeat_interleave(self.num_beams)[:, None], mask, allowed
+        )
 
 # %% ../../nbs/13_generation.logits.ipynb #infnanremovelogitsprocessor
 class InfNanRemoveLogitsProcessor(LogitsProcessor):
@@ -496,14 +604,14 @@ class InfNanRemoveLogitsProcessor(LogitsProcessor):
 
 
 class LogitNormalization(LogitsProcessor):
-    "Turn scores into log-probabilities, so that the rules before have no part in beam scores."
+    "Turn scores into log-probabilities."
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         return scores.log_softmax(-1)
 
 # %% ../../nbs/13_generation.logits.ipynb #stoppingcriteria
 class StoppingCriteria:
-    "Says which sequences are finished. Subclass it and write `__call__`. `generation/stopping_criteria.py`."
+    "Says which sequences are finished: subclass it and write `__call__`."
 
     def __call__(
         self,
@@ -511,43 +619,62 @@ class StoppingCriteria:
         scores: tuple | None,  # scores of all steps, if they are being kept
         **kwargs,
     ) -> Tensor:  # bool (b,), True = finished
-        raise NotImplementedError(f"{type(self).__name__} has no `__call__(input_ids, scores)`")
+        raise NotImplementedError(
+            f"{type(self).__name__} has no `__call__(input_ids, scores)`"
+        )
 
 # %% ../../nbs/13_generation.logits.ipynb #all-rows
 def all_rows(input_ids: Tensor, done: bool) -> Tensor:  # bool (b,)
     "The same answer for each row."
-    return torch.full((len(input_ids),), done, dtype=torch.bool, device=input_ids.device)
+    return torch.full((len(input_ids), ),
+                      done,
+                      dtype=torch.bool,
+                      device=input_ids.device)
 
-
+# %% ../../nbs/13_generation.logits.ipynb #maxlengthcriteria
 class MaxLengthCriteria(StoppingCriteria):
     "Finished when there are `max_length` tokens, prompt included."
 
     def __init__(self, max_length: int, max_position_embeddings: int | None = None):
         self.max_length, self.max_position_embeddings = max_length, max_position_embeddings
 
-    def __call__(self, input_ids: Tensor, scores: tuple | None = None, **kwargs) -> Tensor:
+    def __call__(
+        self, input_ids: Tensor, scores: tuple | None = None, **kwargs
+    ) -> Tensor:
         return all_rows(input_ids, input_ids.shape[1] >= self.max_length)
 
-
+# %% ../../nbs/13_generation.logits.ipynb #maxtimecriteria
 class MaxTimeCriteria(StoppingCriteria):
     "Finished after the first token that comes later than `max_time` seconds."
 
     def __init__(self, max_time: float, initial_timestamp: float | None = None):
-        need(number(max_time) and max_time >= 0, "max_time", max_time, "a number of seconds")
+        need(
+            number(max_time) and max_time >= 0, "max_time", max_time,
+            "a number of seconds"
+        )
         self.max_time = max_time
-        self.initial_timestamp = time.time() if initial_timestamp is None else initial_timestamp
+        self.initial_timestamp = time.time(
+        ) if initial_timestamp is None else initial_timestamp
 
-    def __call__(self, input_ids: Tensor, scores: tuple | None = None, **kwargs) -> Tensor:
+    def __call__(
+        self, input_ids: Tensor, scores: tuple | None = None, **kwargs
+    ) -> Tensor:
         return all_rows(input_ids, time.time() - self.initial_timestamp > self.max_time)
 
-
+# %% ../../nbs/13_generation.logits.ipynb #eostokencriteria
 class EosTokenCriteria(StoppingCriteria):
     "Finished when the last token is (one of) `eos_token_id`."
 
     def __init__(self, eos_token_id: int | list | Tensor):
         self.eos_token_id = id_tensor(eos_token_id)
 
-    def __call__(self, input_ids: Tensor, scores: tuple | None = None, new_token_length: int = 1, **kwargs) -> Tensor:
+    def __call__(
+        self,
+        input_ids: Tensor,
+        scores: tuple | None = None,
+        new_token_length: int = 1,
+        **kwargs
+    ) -> Tensor:
         self.eos_token_id = self.eos_token_id.to(input_ids.device)
         return torch.isin(input_ids[:, -new_token_length:], self.eos_token_id).any(-1)
 
@@ -555,7 +682,9 @@ class EosTokenCriteria(StoppingCriteria):
 class StoppingCriteriaList(list):
     "A row is finished when any of the criteria says so."
 
-    def __call__(self, input_ids: Tensor, scores: tuple | None = None, **kwargs) -> Tensor:
+    def __call__(
+        self, input_ids: Tensor, scores: tuple | None = None, **kwargs
+    ) -> Tensor:
         done = all_rows(input_ids, False)
         for criterion in self:
             done = done | criterion(input_ids, scores, **kwargs)
@@ -564,7 +693,8 @@ class StoppingCriteriaList(list):
     @property
     def max_length(self) -> int | None:
         "The length limit, if there is one"
-        return next((c.max_length for c in self if isinstance(c, MaxLengthCriteria)), None)
+        return next((c.max_length for c in self if isinstance(c, MaxLengthCriteria)),
+                    None)
 
 # %% ../../nbs/13_generation.logits.ipynb #just-written
 def just_written(
@@ -585,17 +715,26 @@ class StopStringCriteria(StoppingCriteria):
         tokenizer,  # anything with `convert_ids_to_tokens` and `convert_tokens_to_string`
         stop_strings: str | list,  # one string, or several
     ):
-        strings = [stop_strings] if isinstance(stop_strings, str) else list(stop_strings)
-        need(all(isinstance(s, str) and s for s in strings) and strings, "stop_strings", stop_strings,
-             "a non-empty string, or several")
+        strings = [stop_strings] if isinstance(stop_strings,
+                                               str) else list(stop_strings)
+        need(
+            all(isinstance(s, str) and s for s in strings) and strings, "stop_strings",
+            stop_strings, "a non-empty string, or several"
+        )
         self.tokenizer, self.stop_strings = tokenizer, tuple(strings)
         self.tail = max(len(s.encode()) for s in strings) + 4  # a token may be a single byte
 
     def done(self, ids: list) -> bool:
         tokens = self.tokenizer.convert_ids_to_tokens(ids)
-        before, text = map(self.tokenizer.convert_tokens_to_string, (tokens[:-1], tokens))
+        before, text = map(
+            self.tokenizer.convert_tokens_to_string, (tokens[:-1], tokens)
+        )
         return any(just_written(before, text, s) for s in self.stop_strings)
 
-    def __call__(self, input_ids: Tensor, scores: tuple | None = None, **kwargs) -> Tensor:
+    def __call__(
+        self, input_ids: Tensor, scores: tuple | None = None, **kwargs
+    ) -> Tensor:
         rows = input_ids[:, -self.tail :].tolist()
-        return torch.tensor([self.done(row) for row in rows], dtype=torch.bool, device=input_ids.device)
+        return torch.tensor([self.done(row) for row in rows],
+                            dtype=torch.bool,
+                            device=input_ids.device)
