@@ -86,21 +86,12 @@ def fit(model, step_loss, data, steps, lr):
     model.eval()
 
 
-def train_bert(steps, out):
-    "A WordPiece vocabulary of 4,096 and a BERT of 4 layers, hidden size 96, trained to fill masks"
-    docs, strings = documentation(), docstrings()
-    blank = BertTokenizer(vocab={t: i for i, t in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])})
-    tok = blank.train_new_from_iterator(docs + strings, vocab_size=VOCAB)
-    tok.model_max_length = 128
+def fit_masks(model, tok, texts, steps, lr, seed):
+    "Train a masked language model on texts"
     cls, sep = [tok.cls_token_id], [tok.sep_token_id]
-    ids = tok(docs * 6 + strings, add_special_tokens=False, verbose=False)["input_ids"]
+    ids = tok(texts, add_special_tokens=False, verbose=False)["input_ids"]
     rows = [cls + r + sep for r in chunks([r for r in ids if len(r) > 4], 62)]
-    config = BertConfig(
-        vocab_size=VOCAB, hidden_size=96, num_hidden_layers=4, num_attention_heads=6, intermediate_size=384,
-        max_position_embeddings=128, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )
-    model = BertForMaskedLM(config)
-    rng, cut = torch.Generator().manual_seed(0), random.Random(1)
+    rng, cut = torch.Generator().manual_seed(seed), random.Random(seed + 1)
     special = torch.tensor(tok.all_special_ids)
 
     def step_loss(rows):
@@ -111,7 +102,26 @@ def train_bert(steps, out):
         asked = labels != -100  # logits only where there is a label: a sixth of the work
         return cross_entropy(model.cls["predictions"](hidden[asked]), labels[asked])
 
-    fit(model, step_loss, batches(rows, 4096, random.Random(0)), steps, lr=4e-3)
+    fit(model, step_loss, batches(rows, 4096, random.Random(seed)), steps, lr)
+
+
+def train_bert(steps, out):
+    "A WordPiece vocabulary of 4,096 and a BERT of 4 layers, hidden size 96, trained to fill masks"
+    docs, strings = documentation(), docstrings()
+    blank = BertTokenizer(vocab={t: i for i, t in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])})
+    tok = blank.train_new_from_iterator(docs + strings, vocab_size=VOCAB)
+    tok.model_max_length = 128
+    config = BertConfig(
+        vocab_size=VOCAB, hidden_size=96, num_hidden_layers=4, num_attention_heads=6, intermediate_size=384,
+        max_position_embeddings=128, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )
+    model = BertForMaskedLM(config)
+    fit_masks(model, tok, docs * 6 + strings, steps, lr=4e-3, seed=0)
+    before = [p.detach().clone() for p in model.parameters()]
+    fit_masks(model, tok, docs, steps // 3, lr=2e-3, seed=1)  # then only the language reference
+    with torch.no_grad():  # the mean of both knows the reference and has not forgotten the docstrings
+        for new, old in zip(model.parameters(), before):
+            new.lerp_(old, 0.3)
     save(model, tok, out)
 
 
@@ -150,7 +160,7 @@ def save(model, tok, out):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model", choices=["bert", "gpt2"])
-    p.add_argument("--steps", type=int, default=5000)
+    p.add_argument("--steps", type=int, default=3500)
     p.add_argument("--out")
     a = p.parse_args()
     torch.manual_seed(0)
