@@ -440,7 +440,7 @@ def read_merges(
         lines = f.read().rstrip("\n").split("\n")
     skip = lines[0].startswith("#version") or lines == [""]
     for n, line in enumerate(lines):
-        if line.count(" ") != 1 and n >= skip:
+        if (line.count(" ") != 1 or line[0] == " " or line[-1] == " ") and n >= skip:
             raise ValueError(f"{path}, line {n + 1}: {line!r} should be two tokens with one space between them")
     return lines[skip:]
 
