@@ -514,8 +514,8 @@ class ForcedEOSTokenLogitsProcessor(LogitsProcessor):
         )
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        return only(scores, self.eos_token_id
-                    ) if input_ids.shape[1] == self.max_length - 1 else scores
+        last = input_ids.shape[1] == self.max_length - 1
+        return only(scores, self.eos_token_id) if last else scores
 
 # %% ../../nbs/13_generation.logits.ipynb #exponentialdecaylengthpenalty
 class ExponentialDecayLengthPenalty(LogitsProcessor):
@@ -563,8 +563,8 @@ class SuppressTokensAtBeginLogitsProcessor(SuppressTokensLogitsProcessor):
         self.begin_suppress_tokens, self.begin_index = self.suppress_tokens, begin_index
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        return super().__call__(input_ids, scores
-                                ) if input_ids.shape[1] == self.begin_index else scores
+        now = input_ids.shape[1] == self.begin_index
+        return super().__call__(input_ids, scores) if now else scores
 
 # %% ../../nbs/13_generation.logits.ipynb #prefixconstrainedlogitsprocessor
 class PrefixConstrainedLogitsProcessor(LogitsProcessor):
@@ -626,10 +626,8 @@ class StoppingCriteria:
 # %% ../../nbs/13_generation.logits.ipynb #all-rows
 def all_rows(input_ids: Tensor, done: bool) -> Tensor:  # bool (b,)
     "The same answer for each row."
-    return torch.full((len(input_ids), ),
-                      done,
-                      dtype=torch.bool,
-                      device=input_ids.device)
+    rows = (len(input_ids),)
+    return torch.full(rows, done, dtype=torch.bool, device=input_ids.device)
 
 # %% ../../nbs/13_generation.logits.ipynb #maxlengthcriteria
 class MaxLengthCriteria(StoppingCriteria):
@@ -693,8 +691,8 @@ class StoppingCriteriaList(list):
     @property
     def max_length(self) -> int | None:
         "The length limit, if there is one"
-        return next((c.max_length for c in self if isinstance(c, MaxLengthCriteria)),
-                    None)
+        found = [c.max_length for c in self if isinstance(c, MaxLengthCriteria)]
+        return found[0] if found else None
 
 # %% ../../nbs/13_generation.logits.ipynb #just-written
 def just_written(
@@ -715,8 +713,8 @@ class StopStringCriteria(StoppingCriteria):
         tokenizer,  # anything with `convert_ids_to_tokens` and `convert_tokens_to_string`
         stop_strings: str | list,  # one string, or several
     ):
-        strings = [stop_strings] if isinstance(stop_strings,
-                                               str) else list(stop_strings)
+        one = isinstance(stop_strings, str)
+        strings = [stop_strings] if one else list(stop_strings)
         need(
             all(isinstance(s, str) and s for s in strings) and strings, "stop_strings",
             stop_strings, "a non-empty string, or several"
@@ -735,6 +733,5 @@ class StopStringCriteria(StoppingCriteria):
         self, input_ids: Tensor, scores: tuple | None = None, **kwargs
     ) -> Tensor:
         rows = input_ids[:, -self.tail :].tolist()
-        return torch.tensor([self.done(row) for row in rows],
-                            dtype=torch.bool,
-                            device=input_ids.device)
+        done = [self.done(row) for row in rows]
+        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)

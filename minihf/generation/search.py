@@ -342,8 +342,8 @@ class Places:
         self.scores, best = scores.topk(n)
         self.taken = torch.cat([self.taken, allowed], 1).gather(1, best)
         ends = torch.stack([torch.full_like(token, step), parent, token], -1)
-        self.ends = torch.cat([self.ends, ends],
-                              1).gather(1, best[..., None].expand(-1, -1, 3))
+        ends = torch.cat([self.ends, ends], 1)
+        self.ends = ends.gather(1, best[..., None].expand(-1, -1, 3))
 
 # %% ../../nbs/14_generation.search.ipynb #hopeless
 def hopeless(
@@ -882,8 +882,8 @@ class GenerationConfigSources(GenerationConfigFiles):
     @classmethod
     def from_model_config(cls, model_config):
         "The settings in a config.json, where they were kept before they had a file of their own."
-        values = model_config if isinstance(model_config,
-                                            dict) else model_config.to_dict()
+        plain = isinstance(model_config, dict)
+        values = model_config if plain else model_config.to_dict()
         config = cls(
             _from_model_config=True,
             **{k: v for k, v in values.items() if v is not None}
@@ -1043,9 +1043,8 @@ def check_mask(ids: Tensor, mask: Tensor | None, pad: int | None) -> Tensor | No
             f"`attention_mask` must have the shape of the prompt, {tuple(ids.shape)}, "
             f"but has {tuple(mask.shape)}"
         )
-    last = mask[:, -1
-                ] == 0 if mask is not None else ids[:, -1
-                                                    ] == pad if pad is not None else None
+    last = None if pad is None else ids[:, -1] == pad
+    last = mask[:, -1] == 0 if mask is not None else last
     if len(ids) > 1 and last is not None and last.any():
         warnings.warn(
             "the prompts seem to be padded on the right, between a prompt and its continuation: "
@@ -1272,8 +1271,8 @@ def run_assisted(run: Run, assistant) -> dict:
 # %% ../../nbs/14_generation.search.ipynb #model-settings
 def model_settings(model) -> GenerationConfig:
     "The settings that came with a model: its `generation_config`, or what its config says."
-    own, config = getattr(model, "generation_config",
-                          None), getattr(model, "config", None)
+    own = getattr(model, "generation_config", None)
+    config = getattr(model, "config", None)
     if own is None:
         own = GenerationConfig(
         ) if config is None else GenerationConfig.from_model_config(config)
@@ -1312,8 +1311,8 @@ def check_mode(cfg: GenerationConfig, model, ids: Tensor, assistant, streamer):
 def make_feed(model, cfg, ids: Tensor, rest: dict, pad: int | None, eos: list) -> Feed:
     "The model with what goes along with the prompt; `rest` are the arguments for the model."
     mask, cache = rest.pop("attention_mask", None), rest.pop("past_key_values", None)
-    mask = guess_mask(ids, cfg.pad_token_id,
-                      eos) if mask is None else mask.to(ids.device)
+    guessed = guess_mask(ids, cfg.pad_token_id, eos) if mask is None else None
+    mask = guessed if mask is None else mask.to(ids.device)
     along = {k: rest.pop(k, None) for k in ("position_ids", "token_type_ids")}
     along["attention_mask"] = mask = check_mask(ids, mask, pad)
     if along["position_ids"] is None and mask is not None:
