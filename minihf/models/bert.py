@@ -5,7 +5,9 @@
 # %% auto #0
 __all__ = ['BertEmbeddings', 'BertSelfAttention', 'BertAddNorm', 'BertLayer', 'BertPooler', 'run_layers', 'check_inputs',
            'bert_mask', 'start_cache', 'options', 'BertPreTrainedModel', 'encode', 'BertModel', 'BertPredictionHead',
-           'masked_lm_loss', 'next_token_loss', 'BertLMBase', 'BertForMaskedLM', 'BertLMHeadModel']
+           'BertLMBase', 'BertForMaskedLM', 'BertLMHeadModel', 'finish', 'head_dropout', 'BertForPreTraining',
+           'BertForNextSentencePrediction', 'BertForSequenceClassification', 'BertForTokenClassification',
+           'check_two_labels', 'BertForQuestionAnswering', 'BertForMultipleChoice']
 
 # %% ../../nbs/10_models.bert.ipynb #import-logging
 import torch
@@ -16,12 +18,28 @@ from torch import Tensor, nn
 from ..attention import attention, decoder_mask, merge_heads, padding_mask, split_heads
 from ..config import BertConfig
 from ..generation.search import GenerationMixin
+from minihf.heads import (
+    choice_loss,
+    classification_loss,
+    fold_choices,
+    masked_lm_loss,
+    next_sentence_loss,
+    next_token_loss,
+    span_loss,
+    token_loss,
+)
 from ..layers import activation, lookup
 from minihf.modeling import (
     BaseModelOutputWithPoolingAndCrossAttentions,
+    BertForPreTrainingOutput,
     CausalLMOutputWithCrossAttentions,
     MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    NextSentencePredictorOutput,
     PreTrainedModel,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
     call_layer,
 )
 
@@ -166,13 +184,6 @@ def bert_mask(config, attention_mask, s: int, past: int, device) -> tuple[Tensor
         return decoder_mask(attention_mask, s, past + s, device)
     return padding_mask(attention_mask), False
 
-
-def bert_mask(config, attention_mask, s: int, past: int, device) -> tuple[Tensor | None, bool]:
-    "Encoders hide padding, decoders also what comes later."
-    if config.is_decoder:
-        return decoder_mask(attention_mask, s, past + s, device)
-    return padding_mask(attention_mask), False
-
 # %% ../../nbs/10_models.bert.ipynb #start-cache-2
 def start_cache(model, past_key_values, use_cache: bool | None) -> tuple:
     "The cache to fill, or None if nobody wants one; and whether to hand it back."
@@ -276,22 +287,6 @@ class BertPredictionHead(nn.Module):
         x = self.transform["LayerNorm"](self.act(self.transform["dense"](x)))  # (b, s, d)
         return self.decoder(x)  # (b, s, v)
 
-# %% ../../nbs/10_models.bert.ipynb #masked-lm-loss
-def masked_lm_loss(
-    logits: Tensor,  # (b, s, v)
-    labels: Tensor,  # (b, s); -100 where nothing was asked
-) -> Tensor:  # a number
-    "Mean cross-entropy over the places that have a label: how surprising the words were."
-    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
-
-
-def next_token_loss(
-    logits: Tensor,  # (b, s, v)
-    labels: Tensor,  # (b, s), the same tokens as the input; -100 where nothing is asked
-) -> Tensor:  # a number
-    "The same when place i predicts token i + 1: labels are shifted here and nowhere else."
-    return masked_lm_loss(logits[:, :-1].float(), labels[:, 1:])
-
 # %% ../../nbs/10_models.bert.ipynb #bertlmbase
 class BertLMBase(BertPreTrainedModel):
     "BERT without a pooler, with the head that predicts words."
@@ -344,8 +339,6 @@ class BertForMaskedLM(BertLMBase):
 class BertLMHeadModel(BertLMBase, GenerationMixin):
     "BERT as a writer: each place predicts the next token. Wants `config.is_decoder=True`."
 
-    after_loading = GenerationMixin.load_generation_config
-
     def forward(
         self,
         input_ids: Tensor | None = None,  # as for `BertModel`
@@ -370,3 +363,181 @@ class BertLMHeadModel(BertLMBase, GenerationMixin):
         res = CausalLMOutputWithCrossAttentions(
             loss, logits, out.past_key_values, out.hidden_states, out.attentions)
         return res if options(self.config, None, None, return_dict)[2] else res.to_tuple()
+
+# %% ../../nbs/10_models.bert.ipynb #finish
+def finish(model, return_dict: bool | None, kind, out, *values):
+    "A head's output: its own values, then the hidden states and attentions of the body."
+    res = kind(*values, out.hidden_states, out.attentions)
+    return res if options(model.config, None, None, return_dict)[2] else res.to_tuple()
+
+
+def head_dropout(config) -> nn.Dropout:
+    "The dropout before a classifier: its own share if the config has one, else the body's."
+    p = config.classifier_dropout
+    return nn.Dropout(config.hidden_dropout_prob if p is None else p)
+
+# %% ../../nbs/10_models.bert.ipynb #bertforpretraining
+class BertForPreTraining(BertPreTrainedModel):
+    "BERT as it was trained: hidden words, and does sentence B follow A?"
+
+    tied = BertLMBase.tied
+    get_output_embeddings = BertLMBase.get_output_embeddings
+    set_output_embeddings = BertLMBase.set_output_embeddings
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        words, pair = BertPredictionHead(config), nn.Linear(config.hidden_size, 2)
+        self.cls = nn.ModuleDict({"predictions": words, "seq_relationship": pair})
+        self.post_init()
+
+    def forward(
+        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        inputs_embeds=None,  # these five as for `BertModel`
+        labels: Tensor | None = None,  # (b, s), the hidden words; -100 where nothing is asked
+        next_sentence_label: Tensor | None = None,  # (b,), 0 = B follows A, 1 = it does not
+        output_attentions=None, output_hidden_states=None, return_dict=None,
+    ):  # -> BertForPreTrainingOutput or tuple
+        "Scores for words (b, s, v) and for yes and no (b, 2); the loss if both labels are given."
+        out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
+                        None, None, output_attentions, output_hidden_states, True)
+        words = self.cls["predictions"](out.last_hidden_state)
+        pair, loss = self.cls["seq_relationship"](out.pooler_output), None
+        if labels is not None and next_sentence_label is not None:
+            loss = masked_lm_loss(words, labels) + next_sentence_loss(pair, next_sentence_label)
+        return finish(self, return_dict, BertForPreTrainingOutput, out, loss, words, pair)
+
+# %% ../../nbs/10_models.bert.ipynb #bertfornextsentenceprediction
+class BertForNextSentencePrediction(BertPreTrainedModel):
+    "Does sentence B follow A? Score 0 says yes, score 1 says no."
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.cls = nn.ModuleDict({"seq_relationship": nn.Linear(config.hidden_size, 2)})
+        self.post_init()
+
+    def forward(
+        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        inputs_embeds=None,  # these five as for `BertModel`
+        labels: Tensor | None = None,  # (b,), 0 = B follows A, 1 = it does not
+        output_attentions=None, output_hidden_states=None, return_dict=None,
+    ):  # -> NextSentencePredictorOutput or tuple
+        "Scores for yes and no, (b, 2), and the loss if there are labels."
+        out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
+                        None, None, output_attentions, output_hidden_states, True)
+        pair = self.cls["seq_relationship"](out.pooler_output)
+        loss = None if labels is None else next_sentence_loss(pair, labels)
+        return finish(self, return_dict, NextSentencePredictorOutput, out, loss, pair)
+
+# %% ../../nbs/10_models.bert.ipynb #bertforsequenceclassification
+class BertForSequenceClassification(BertPreTrainedModel):
+    "BERT that sorts texts, or gives them numbers: see `classification_loss`."
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.bert = BertModel(config)
+        self.dropout = head_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        inputs_embeds=None,  # these five as for `BertModel`
+        labels: Tensor | None = None,  # (b,) classes or numbers; (b, num_labels) of 0.0 and 1.0
+        output_attentions=None, output_hidden_states=None, return_dict=None,
+    ):  # -> SequenceClassifierOutput or tuple
+        "Scores for the whole text, (b, num_labels), and the loss if there are labels."
+        out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
+                        None, None, output_attentions, output_hidden_states, True)
+        logits = self.classifier(self.dropout(out.pooler_output))
+        loss = None if labels is None else classification_loss(logits, labels, self.config)
+        return finish(self, return_dict, SequenceClassifierOutput, out, loss, logits)
+
+# %% ../../nbs/10_models.bert.ipynb #bertfortokenclassification
+class BertForTokenClassification(BertPreTrainedModel):
+    "BERT that labels every token: names, parts of speech."
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.dropout = head_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        inputs_embeds=None,  # these five as for `BertModel`
+        labels: Tensor | None = None,  # (b, s); -100 where nothing is asked
+        output_attentions=None, output_hidden_states=None, return_dict=None,
+    ):  # -> TokenClassifierOutput or tuple
+        "Scores for every token, (b, s, num_labels), and the loss if there are labels."
+        out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
+                        None, None, output_attentions, output_hidden_states, True)
+        logits = self.classifier(self.dropout(out.last_hidden_state))
+        loss = None if labels is None else token_loss(logits, labels)
+        return finish(self, return_dict, TokenClassifierOutput, out, loss, logits)
+
+# %% ../../nbs/10_models.bert.ipynb #check-two-labels
+def check_two_labels(config):
+    "Raises: ValueError unless `num_labels` is 2."
+    if config.num_labels != 2:
+        raise ValueError(f"num_labels={config.num_labels}: a span has two scores per token, "
+                         "its start's and its end's, so question answering needs num_labels=2")
+
+
+class BertForQuestionAnswering(BertPreTrainedModel):
+    "BERT that marks where an answer starts and ends. Raises: ValueError for other `num_labels`."
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config)
+        check_two_labels(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def forward(
+        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        inputs_embeds=None,  # these five as for `BertModel`
+        start_positions: Tensor | None = None,  # (b,), the answer's first token; see `span_loss`
+        end_positions: Tensor | None = None,  # (b,), its last token
+        output_attentions=None, output_hidden_states=None, return_dict=None,
+    ):  # -> QuestionAnsweringModelOutput or tuple
+        "Scores for start and end, (b, s) each, and the loss if both places are given."
+        out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
+                        None, None, output_attentions, output_hidden_states, True)
+        start, end = self.qa_outputs(out.last_hidden_state).unbind(-1)  # (b, s) each
+        known = start_positions is not None and end_positions is not None
+        loss = span_loss(start, end, start_positions, end_positions) if known else None
+        return finish(self, return_dict, QuestionAnsweringModelOutput, out, loss, start, end)
+
+# %% ../../nbs/10_models.bert.ipynb #bertformultiplechoice
+class BertForMultipleChoice(BertPreTrainedModel):
+    "BERT that picks one of several texts."
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.dropout = head_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.post_init()
+
+    def forward(
+        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        inputs_embeds=None,  # these five as for `BertModel`, with choices: (b, c, s), (b, c, s, d)
+        labels: Tensor | None = None,  # (b,), the number of the right choice
+        output_attentions=None, output_hidden_states=None, return_dict=None,
+    ):  # -> MultipleChoiceModelOutput or tuple
+        "A score per choice, (b, c), and the loss if there are labels."
+        named = dict(input_ids=input_ids, attention_mask=attention_mask,
+                     token_type_ids=token_type_ids, position_ids=position_ids)
+        flat = {k: fold_choices(v, k) for k, v in named.items()}  # (b * c, s)
+        out = self.bert(**flat, inputs_embeds=fold_choices(inputs_embeds, "inputs_embeds", 4),
+                        output_attentions=output_attentions,
+                        output_hidden_states=output_hidden_states, return_dict=True)
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        scores = self.classifier(self.dropout(out.pooler_output)).view(given.shape[:2])  # (b, c)
+        loss = None if labels is None else choice_loss(scores, labels)
+        return finish(self, return_dict, MultipleChoiceModelOutput, out, loss, scores)
