@@ -6,8 +6,8 @@
 __all__ = ['GPT2_PATTERN', 'NEWER', 'ASCII_PATTERN', 'BYTE_TO_CHAR', 'CHAR_TO_BYTE', 'SPACE', 'CHUNK_PATTERN', 'BYTE_LEVEL',
            'utf8', 'compiled', 'cut', 'split', 'byte_chars', 'to_symbols', 'token_bytes', 'rank_table', 'merge',
            'merge_long', 'Remember', 'check_merges', 'Tables', 'Encoding', 'isolate', 'split_by', 'spans', 'Offsets',
-           'Decoding', 'merge_word', 'count_pairs', 'PairCounts', 'train_bpe', 'Training', 'read_merges', 'refuse',
-           'read_model', 'read_pattern', 'read_pre_tokenizer', 'write_pre_tokenizer', 'write_model', 'Files',
+           'Decoding', 'merge_word', 'count_pairs', 'PairCounts', 'train_bpe', 'Training', 'complain', 'read_merges',
+           'refuse', 'read_model', 'read_pattern', 'read_pre_tokenizer', 'write_pre_tokenizer', 'write_model', 'Files',
            'ByteLevelBPE']
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #import-heapq
@@ -112,12 +112,9 @@ def rank_table(
     dict, list[int]
 ]:  # (left id, right id) -> rank; rank -> id of the merged token
     "The merges as numbers."
-    parts = " ".join(merges).split(" ") if merges else []
-    if len(parts) != 2 * len(merges):
-        raise ValueError(
-            'a merge is two tokens with one space between them: "left right"'
-        )
-    ids = list(map(vocab.__getitem__, parts))
+    if any(merge.count(" ") != 1 for merge in merges):
+        raise ValueError('a merge is two tokens with a space between: "left right"')
+    ids = [vocab[token] for merge in merges for token in merge.split(" ")]
     made = [vocab[merge.replace(" ", "")] for merge in merges]
     return dict(zip(zip(ids[::2], ids[1::2]), range(len(made)))), made
 
@@ -469,6 +466,19 @@ class Training:
         )
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #read-merges-2
+def complain(path):
+    "Raise a ValueError that names the first line of `path` that isn't a merge."
+    with open(path, encoding="utf-8") as f:
+        for n, line in enumerate(f.read().split("\n"), 1):
+            parts = line.split(" ")
+            good = len(parts) == 2 and all(parts)
+            if not good and not (n == 1 and line.startswith("#version")):
+                raise ValueError(
+                    f"{path}, line {n}: {line!r} should be two tokens with a space "
+                    "between them"
+                )
+
+
 def read_merges(
     path,  # a merges.txt
 ) -> list[str]:  # "left right", most important first
@@ -477,14 +487,13 @@ def read_merges(
     Raises: ValueError naming the line that isn't a merge.
     """
     with open(path, encoding="utf-8") as f:
-        lines = f.read().rstrip("\n").split("\n")
-    skip = lines[0].startswith("#version") or lines == [""]
-    for n, line in enumerate(lines):
-        if (line.count(" ") != 1 or line[0] == " " or line[-1] == " ") and n >= skip:
-            raise ValueError(
-                f"{path}, line {n + 1}: {line!r} should be two tokens with a space between"
-            )
-    return lines[skip:]
+        text = f.read().rstrip("\n") + "\n"
+    if text == "\n" or text.startswith("#version"):
+        text = text[text.index("\n") + 1 :]
+    wrong = any(o in f"\n{text}" for o in (" \n", "\n ", "\n\n", "  "))
+    if wrong or text.count(" ") != text.count("\n"):
+        complain(path)
+    return text.split("\n")[:-1]
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #refuse
 def refuse(what: str, value, known: str):
@@ -620,16 +629,14 @@ class ByteLevelBPE(Tables, Encoding, Offsets, Decoding, Training, Files):
         merges: Iterable,  # "left right" or (left, right), most important first
         add_prefix_space: bool = False,  # treat the first word as if a space stood before it
         errors: str = "replace",  # for bytes that are no UTF-8, as in `bytes.decode`
-        unk_token: (
-            str | None
-        ) = None,  # stands for bytes that the vocabulary lacks; None drops them
-        patterns: Iterable[str] = (
-            GPT2_PATTERN,
-        ),  # cut a text into pieces, each in turn
+        unk_token: str | None = None,  # for bytes without an entry; None drops them
+        patterns: Iterable[str] = (GPT2_PATTERN,),  # cut a text, one after the other
         ignore_merges: bool = False,  # is a piece that is a token always that token?
     ):
         self.vocab, self.patterns = vocab, tuple(patterns)
-        self.merges = [m if isinstance(m, str) else " ".join(m) for m in merges]
+        merges = list(merges)
+        lines = not merges or isinstance(merges[0], str)
+        self.merges = merges if lines else [" ".join(pair) for pair in merges]
         self.add_prefix_space, self.errors = add_prefix_space, errors
         self.unk_token, self.ignore_merges = unk_token, ignore_merges
         check_merges(vocab, self.merges, max(1, len(self.merges) // 100))
@@ -637,7 +644,6 @@ class ByteLevelBPE(Tables, Encoding, Offsets, Decoding, Training, Files):
             raise ValueError(
                 f"unk_token {unk_token!r} is not in the vocabulary; add it or leave it None"
             )
-        encode = (
-            self.encode_chunk if self.patterns == (GPT2_PATTERN,) else self.encode_piece
-        )
+        whole = self.patterns == (GPT2_PATTERN,)
+        encode = self.encode_chunk if whole else self.encode_piece
         self._known, self._said = Remember(encode, longest=64), Remember(self.id_bytes)
