@@ -17,7 +17,7 @@ from LIB import AutoModel, AutoTokenizer
 tokenizer, model = AutoTokenizer.from_pretrained(PATH), AutoModel.from_pretrained(PATH)
 hidden = model(**tokenizer("a first sentence", return_tensors="pt")).last_hidden_state
 """
-LOAD = "from LIB import AutoModel\n"
+LOAD = "import torch\nfrom LIB import AutoModel\n"
 ONCE = "AutoModel.from_pretrained(PATH)\n"
 
 script("import_tokenizer", "from ... import AutoTokenizer", TIMED + "from LIB import AutoTokenizer" + DONE)

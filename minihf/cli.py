@@ -8,6 +8,7 @@ __all__ = ['BERT', 'GPT2', 'SENTENCES', 'load', 'colour', 'mean_pool', 'embed', 
 
 # %% ../nbs/22_cli.ipynb #import-argparse
 import argparse
+import logging
 import sys
 
 # %% ../nbs/22_cli.ipynb #bert-gpt2-minihf-tiny-bert-minihf-tiny-g
@@ -183,6 +184,7 @@ def run(args: argparse.Namespace):
 def main(argv: list[str] | None = None) -> int:
     "Run the command line; returns the exit status. Mistakes of the caller are one line on stderr."
     args = parser().parse_args(argv)
+    logging.getLogger("minihf").setLevel(logging.ERROR)  # no load reports
     try:
         run(args)
     except (OSError, ValueError) as e:
