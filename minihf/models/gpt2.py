@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['conv1d', 'attention_scale', 'upcast_attention', 'GPT2Attention', 'GPT2MLP', 'GPT2Block', 'GPT2PreTrainedModel',
            'init_lying', 'embed', 'rows_from', 'flat', 'GPT2Model', 'start_cache', 'run', 'GPT2LMBase',
-           'GPT2LMHeadModel', 'last_places', 'finish', 'last_token', 'classification_loss',
-           'GPT2ForSequenceClassification', 'GPT2ForTokenClassification', 'span_loss', 'GPT2ForQuestionAnswering',
-           'GPT2SequenceSummary', 'GPT2DoubleHeadsModel']
+           'GPT2LMHeadModel', 'last_places', 'finish', 'last_token', 'GPT2ForSequenceClassification',
+           'GPT2ForTokenClassification', 'GPT2ForQuestionAnswering', 'GPT2SequenceSummary', 'GPT2DoubleHeadsModel']
 
 # %% ../../nbs/15_models.gpt2.ipynb #import-torch
 import torch
@@ -19,6 +18,13 @@ from ..attention import attend, attention, decoder_mask, merge_heads
 from ..cache import as_cache
 from ..config import GPT2Config
 from ..generation.search import GenerationMixin
+from minihf.heads import (
+    choice_loss,
+    classification_loss,
+    next_token_loss,
+    span_loss,
+    token_loss,
+)
 from ..layers import activation, feed_forward, lookup
 from minihf.modeling import (
     BaseModelOutputWithPastAndCrossAttentions,
@@ -29,7 +35,7 @@ from minihf.modeling import (
     SequenceClassifierOutputWithPast,
     TokenClassifierOutput,
 )
-from .bert import next_token_loss, options, run_layers
+from .bert import options, run_layers
 
 # %% ../../nbs/15_models.gpt2.ipynb #conv1d
 def conv1d(
@@ -355,23 +361,6 @@ def last_token(
     places = torch.arange(input_ids.shape[1], device=input_ids.device)
     return (places * (input_ids != pad_token_id)).argmax(-1)
 
-# %% ../../nbs/15_models.gpt2.ipynb #classification-loss
-def classification_loss(
-    logits: Tensor,  # (b, num_labels)
-    labels: Tensor,  # (b,) numbers or classes; or (b, num_labels) with 0.0 and 1.0
-    config,  # `num_labels`; `problem_type` is filled in if None
-) -> Tensor:  # a number
-    "Squared error, cross-entropy, or one yes-or-no question per class."
-    n = config.num_labels
-    if config.problem_type is None:
-        several = "multi" if labels.is_floating_point() else "single"
-        config.problem_type = "regression" if n == 1 else f"{several}_label_classification"
-    if config.problem_type == "regression":
-        return F.mse_loss(logits.squeeze(), labels.squeeze())
-    if config.problem_type == "single_label_classification":
-        return F.cross_entropy(logits.view(-1, n), labels.view(-1))
-    return F.binary_cross_entropy_with_logits(logits, labels)
-
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2forsequenceclassification
 class GPT2ForSequenceClassification(GPT2PreTrainedModel):
     "GPT-2 that sorts texts: class scores read off each text's last token."
@@ -441,20 +430,8 @@ class GPT2ForTokenClassification(GPT2PreTrainedModel):
             input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
             inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
         logits = self.classifier(self.dropout(out.last_hidden_state))
-        loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.view(-1))
+        loss = None if labels is None else token_loss(logits, labels)
         return finish(self, return_dict, TokenClassifierOutput, out, loss, logits)
-
-# %% ../../nbs/15_models.gpt2.ipynb #span-loss
-def span_loss(
-    start_logits: Tensor,  # (b, s)
-    end_logits: Tensor,  # (b, s)
-    start: Tensor,  # (b,) where the answer starts
-    end: Tensor,  # (b,) its last token
-) -> Tensor:  # a number
-    "The mean of two cross-entropies over the places of a text."
-    s = start_logits.shape[1]
-    one = lambda logits, place: F.cross_entropy(logits, place.view(-1).clamp(0, s), ignore_index=s)
-    return (one(start_logits, start) + one(end_logits, end)) / 2
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2forquestionanswering
 class GPT2ForQuestionAnswering(GPT2PreTrainedModel):
@@ -548,7 +525,6 @@ class GPT2DoubleHeadsModel(GPT2LMBase):
         x = out.last_hidden_state
         logits, mc_logits = self.lm_head(x), self.multiple_choice_head(x, mc_token_ids).squeeze(-1)
         loss = None if labels is None else next_token_loss(flat(logits, 2), flat(labels))
-        mc_loss = (None if mc_labels is None else
-                   F.cross_entropy(mc_logits.view(-1, mc_logits.shape[-1]), mc_labels.view(-1)))
+        mc_loss = None if mc_labels is None else choice_loss(mc_logits, mc_labels)
         return finish(self, return_dict, GPT2DoubleHeadsModelOutput, out,
                       loss, mc_loss, logits, mc_logits)
