@@ -6,16 +6,17 @@
 __all__ = ['YOUNG', 'MOVED', 'CHINESE', 'NEW_CAPITALS', 'SORTED', 'ANY_SORTED', 'MARKS', 'OTHERS', 'CONTROLS', 'SPACED', 'CHUNK',
            'TIDY', 'SPECIAL', 'span', 'edges', 'is_in', 'category', 'is_space', 'is_control', 'is_mark',
            'is_punctuation', 'is_chinese', 'lower', 'decompose', 'spell', 'Memo', 'parts', 'in_order', 'split_words',
-           'longest_match', 'ascii_table', 'ascii_words', 'Splitter', 'Matcher', 'locate', 'Encoder', 'glue', 'letters',
-           'join', 'index_pairs', 'grow', 'train_wordpiece', 'refuse', 'parts_of', 'read_normalizer', 'read_parts',
-           'write_parts', 'WordPiece']
+           'longest_match', 'ascii_table', 'ascii_words', 'Tracer', 'Splitter', 'Matcher', 'locate', 'chunks_of',
+           'join_chunks', 'side_by_side', 'Locator', 'Encoder', 'glue', 'letters', 'join', 'index_pairs', 'grow',
+           'train_wordpiece', 'refuse', 'parts_of', 'read_normalizer', 'read_parts', 'write_parts', 'special_in',
+           'WordPiece']
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #import-re
 import re
 import unicodedata
 from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache, partial
 from heapq import heapify, heappop, heappush
 from itertools import accumulate, chain, pairwise
@@ -233,23 +234,36 @@ def ascii_words(text: str, table: bytes) -> list[str]:
         raw = raw.replace(*SPACED[mark])
     return raw.decode("ascii").split()
 
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #splitter
-CHUNK = re.compile(r"[^ \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #tracer
+class Tracer:
+    "From text to words and the places of their characters, with BERT's settings."
 
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #splitter-2
-class Splitter:
-    "From text to words, with BERT's settings."
-
-    def __init__(self, lowercase=True, strip=True, chinese=True, clean=True, never_split=()):
+    def __init__(self, lowercase=True, strip=True, chinese=True, clean=True):
         self.how = (lowercase, strip, chinese, clean)  # the settings of `spell`
-        self.strips, self.cleans, self.never_split = strip, clean, frozenset(never_split)
-        self.ascii, self.table = ascii_table(lowercase), Memo(self.spell)
+        self.strips, self.cleans, self.table = strip, clean, Memo(self.spell)
 
     def spell(self, code: int) -> str:
         return spell(chr(code), *self.how)
 
     def sorts(self, text: str) -> bool:
         return self.strips and re.search(ANY_SORTED, text) is not None
+
+    def trace(self, text: str, start: int = 0) -> list[tuple[str, list[int]]]:
+        chars, places = text, range(len(text))
+        if self.sorts(text):
+            chars, places = in_order(text, self.cleans)
+        return split_words(chars, (start + i for i in places), self.table)
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #splitter
+CHUNK = re.compile(r"[^ \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #splitter-2
+class Splitter(Tracer):
+    "From text to words, quickly or with their places."
+
+    def __init__(self, lowercase=True, *how, never_split=()):
+        super().__init__(lowercase, *how)
+        self.ascii, self.never_split = ascii_table(lowercase), frozenset(never_split)
 
     def words(self, text: str) -> list[str]:
         "The words of `text`, quickly."
@@ -265,12 +279,6 @@ class Splitter:
         if self.never_split:
             return [o for m in CHUNK.finditer(text) for o in self.keep_or_trace(m)]
         return self.trace(text)
-
-    def trace(self, text: str, start: int = 0) -> list[tuple[str, list[int]]]:
-        chars, places = text, range(len(text))
-        if self.sorts(text):
-            chars, places = in_order(text, self.cleans)
-        return split_words(chars, (start + i for i in places), self.table)
 
     def keep_or_trace(self, m: re.Match) -> list[tuple[str, list[int]]]:
         keep = m[0] in self.never_split
@@ -290,7 +298,7 @@ class Matcher:
         return tuple(i for i, _, _ in self.pieces(word))
 
     def pieces(self, word: str) -> list[tuple[int, int, int]]:
-        "Id, start, end of each piece. Raises: `KeyError` if `unk_token` is needed and missing."
+        "Id, start, end of each piece. Raises: `KeyError` if `unk_token` is missing."
         found = []
         if len(word) <= self.limit:
             found = longest_match(word, self.vocab, self.tails, self.longest)
@@ -303,7 +311,7 @@ class Matcher:
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #locate
 def locate(
-    words: list[tuple[str, list[int]]],  # words, with the places of their characters
+    words: list[tuple[str, Sequence[int]]],  # with the places of their characters
     pieces: Callable,  # word -> [(id, start, end)]
 ) -> tuple[list[int], list[tuple[int, int]], list[int]]:
     "The ids of words, the stretch of text behind each, and the number of its word."
@@ -312,7 +320,59 @@ def locate(
     offsets = [(at[start], at[end - 1] + 1) for _, at, (_, start, end) in found]
     return ids, offsets, [n for n, _, _ in found]
 
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #encoder
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #chunks-of
+def chunks_of(text: str) -> list[str]:
+    "The stretches of `text` between single spaces, tabs and line ends; some are empty."
+    for space in "\t\n\r":
+        text = text.replace(space, " ")
+    return text.split(" ")
+
+
+def join_chunks(
+    chunks: list[str],
+    found: Iterable[tuple],  # for each: ids, offsets and words inside, number of words
+) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+    "What was found inside chunks, counted from the start of the text."
+    ids, offsets, words, sizes = zip(*found)
+    starts = accumulate((len(c) + 1 for c in chunks), initial=0)
+    firsts = accumulate(sizes, initial=0)
+    return (
+        list(chain.from_iterable(ids)),
+        [(at + a, at + b) for at, o in zip(starts, offsets) for a, b in o],
+        [n + w for n, o in zip(firsts, words) for w in o],
+    )
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #side-by-side
+def side_by_side(words: list[str]) -> list[tuple[str, range]]:
+    "Words that follow each other without a gap, with the places of their characters."
+    ends = accumulate(map(len, words))
+    return [(word, range(end - len(word), end)) for word, end in zip(words, ends)]
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #locator
+class Locator:
+    "From text to ids, the place of each in the text, and the number of its word."
+
+    def __init__(self, splitter: Splitter, matcher: Matcher):
+        self.splitter, self.matcher = splitter, matcher
+        self.known = Memo(self.inside, size=32_768, longest=32)
+
+    def slowly(self, text: str) -> tuple[list, list, list]:
+        return locate(self.splitter.split(text), self.matcher.pieces)
+
+    def split(self, chunk: str) -> list[tuple[str, Sequence[int]]]:
+        if chunk.isascii() and chunk.isprintable() and not self.splitter.never_split:
+            return side_by_side(ascii_words(chunk, self.splitter.ascii))
+        return self.splitter.split(chunk)
+
+    def inside(self, chunk: str) -> tuple[list, list, list, int]:
+        words = self.split(chunk)
+        return *locate(words, self.matcher.pieces), len(words)
+
+    def quickly(self, text: str) -> tuple[list, list, list]:
+        chunks = chunks_of(text)
+        return join_chunks(chunks, map(self.known.__getitem__, chunks))
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #encoder-2
 class Encoder:
     "From text to ids: a splitter and a matcher."
 
@@ -333,8 +393,9 @@ class Encoder:
         self.__dict__.update(self.settings)  # every argument is an attribute, too
         strips = lowercase if strip_accents is None else strip_accents
         how = (lowercase, strips, handle_chinese_chars, clean_text)
-        self.splitter = Splitter(*how, never_split)
+        self.splitter = Splitter(*how, never_split=never_split)
         self.matcher = Matcher(vocab, unk_token, max_input_chars_per_word, prefix)
+        self.locator = Locator(self.splitter, self.matcher)
 
     def encode(self, text: str) -> list[int]:
         "The ids of `text`."
@@ -342,8 +403,8 @@ class Encoder:
         return list(chain.from_iterable(map(self.matcher.known.__getitem__, words)))
 
     def encode_offsets(self, text: str) -> tuple[list, list, list]:
-        "The ids of `text`, the (start, end) of each in `text`, and the number of its word."
-        return locate(self.splitter.split(text), self.matcher.pieces)
+        "The ids of `text`, the (start, end) and the word's number of each."
+        return self.locator.quickly(text)
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #glue
 TIDY = (" .", " ?", " !", " ,", " n't", " 'm", " 's", " 've", " 're")
@@ -535,7 +596,13 @@ def write_parts(settings: dict) -> dict:
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #wordpiece-3
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #wp-wordpiece-toy
+
+def special_in(encoder: Encoder) -> list[str]:
+    "The special tokens in the vocabulary of `encoder`, in its order."
+    found = {encoder.unk_token, *SPECIAL} & encoder.vocab.keys()
+    return sorted(found, key=encoder.vocab.get)
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #wordpiece-4
 class WordPiece(Encoder):
     "BERT's tokenizer of plain text, without special tokens or padding."
 
@@ -558,8 +625,7 @@ class WordPiece(Encoder):
     ) -> "WordPiece":
         "A tokenizer with the same settings and a vocabulary learnt from `texts`."
         counts = Counter(chain.from_iterable(map(self.splitter.words, texts)))
-        kept = sorted({self.unk_token, *SPECIAL} & self.vocab.keys(), key=self.vocab.get)
-        special = kept if special_tokens is None else special_tokens
+        special = special_in(self) if special_tokens is None else special_tokens
         how = (vocab_size, min_frequency, special, self.prefix)
         return type(self)(**self.settings | {"vocab": train_wordpiece(counts, *how, **alphabet)})
 
