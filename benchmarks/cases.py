@@ -5,6 +5,7 @@ before the function returns is not timed.
 """
 import gettext
 import importlib.util
+import os
 import random
 import sys
 import sysconfig
@@ -156,3 +157,143 @@ def forward_8x128(hf):
 @case("MiniLM forward, 32 x 128", rounds=7)
 def forward_32x128(hf):
     return forward(hf, minilm(), 32, 128)
+
+
+# --- byte-level BPE --------------------------------------------------------------------------
+def folder(name):
+    "A folder that `prepare.py` has filled: bpe (a vocabulary of 50,257) or gpt2 (124M random weights and that vocabulary)"
+    return str(Path(os.environ["BENCH_FOLDER"]) / name)
+
+
+@case("GPT2Tokenizer, English prose")
+def bpe_prose(hf):
+    return throughput(hf.GPT2Tokenizer.from_pretrained(folder("bpe")), prose(), 600, verbose=False)
+
+
+@case("GPT2Tokenizer, code")
+def bpe_code(hf):
+    return throughput(hf.GPT2Tokenizer.from_pretrained(folder("bpe")), code(), 100, verbose=False)
+
+
+@case("GPT2Tokenizer, multilingual")
+def bpe_multilingual(hf):
+    return throughput(hf.GPT2Tokenizer.from_pretrained(folder("bpe")), multilingual(), 1000, verbose=False)
+
+
+@case("GPT2Tokenizer, single short sentences")
+def bpe_single(hf):
+    tokenizer, texts = hf.GPT2Tokenizer.from_pretrained(folder("bpe")), sentences()
+    return lambda i: [tokenizer(t)["input_ids"] for t in slices(texts, 300, i)]
+
+
+@case("GPT2Tokenizer, decode")
+def bpe_decode(hf):
+    tokenizer = hf.GPT2Tokenizer.from_pretrained(folder("bpe"))
+    ids = tokenizer(prose()[:2000], verbose=False)["input_ids"]
+    return lambda i: tokenizer.batch_decode(slices(ids, 300, i), skip_special_tokens=True)
+
+
+@case("GPT2Tokenizer, loading 50,257 entries", rounds=7)
+def bpe_load(hf):
+    return lambda i: len(hf.GPT2Tokenizer.from_pretrained(folder("bpe")))
+
+
+# --- GPT-2 and generation --------------------------------------------------------------------
+TINY = str(Path(__file__).resolve().parents[1] / "minihf/assets/tiny-gpt2")
+START = "The for statement is used to iterate over the elements of a sequence"
+
+
+@case("GPT-2 124M, prefill 1 x 512", rounds=5)
+def prefill_124m(hf):
+    import torch
+
+    model = hf.GPT2LMHeadModel.from_pretrained(folder("gpt2"))
+    ids = torch.randint(0, 50257, (1, 512), generator=torch.Generator().manual_seed(0))
+
+    def work(i):
+        with torch.inference_mode():
+            return model(ids).logits[:, -1]
+
+    return work
+
+
+def writing(hf, path, n, texts=1, **how):
+    "Generate exactly `n` tokens after each of the texts, left-padded to one length"
+    import torch
+
+    tokenizer = hf.GPT2Tokenizer.from_pretrained(path, padding_side="left")
+    tokenizer.pad_token = tokenizer.eos_token
+    model = hf.GPT2LMHeadModel.from_pretrained(path)
+    words = START.split()
+    prompts = [" ".join(words[: len(words) - k]) for k in range(texts)]
+    batch = tokenizer(prompts, return_tensors="pt", padding=True)
+    how = dict(max_new_tokens=n, min_new_tokens=n, do_sample=False, pad_token_id=tokenizer.eos_token_id) | how
+
+    def work(i):
+        torch.manual_seed(i)
+        return model.generate(**batch, **how)
+
+    return work
+
+
+@case("tiny GPT-2, greedy")
+def generate_tiny_greedy(hf):
+    return writing(hf, TINY, 64)
+
+
+@case("tiny GPT-2, sampling")
+def generate_tiny_sampling(hf):
+    return writing(hf, TINY, 64, do_sample=True, top_k=50)
+
+
+@case("tiny GPT-2, beam 4")
+def generate_tiny_beam(hf):
+    return writing(hf, TINY, 64, num_beams=4)
+
+
+@case("tiny GPT-2, batch 8, left-padded")
+def generate_tiny_batch(hf):
+    return writing(hf, TINY, 64, texts=8)
+
+
+@case("tiny GPT-2, greedy without cache", rounds=7)
+def generate_tiny_nocache(hf):
+    return writing(hf, TINY, 64, use_cache=False)
+
+
+@case("tiny GPT-2: `generate`, against a bare loop of minihf's own model calls")
+def generate_overhead(hf):
+    import torch
+
+    import minihf
+
+    if hf is minihf:
+        return writing(hf, TINY, 64, min_new_tokens=None, eos_token_id=None)
+    model = minihf.GPT2LMHeadModel.from_pretrained(TINY)
+    start = minihf.GPT2Tokenizer.from_pretrained(TINY)(START, return_tensors="pt")["input_ids"]
+
+    def work(i):
+        ids, new, cache = start, start, None
+        with torch.no_grad():
+            for _ in range(64):
+                out = model(new, past_key_values=cache, use_cache=True)
+                cache, new = out.past_key_values, out.logits[:, -1:].argmax(-1)
+                ids = torch.cat([ids, new], 1)
+        return ids
+
+    return work
+
+
+@case("GPT-2 124M, greedy", rounds=5)
+def generate_124m_greedy(hf):
+    return writing(hf, folder("gpt2"), 24)
+
+
+@case("GPT-2 124M, beam 4", rounds=3)
+def generate_124m_beam(hf):
+    return writing(hf, folder("gpt2"), 16, num_beams=4)
+
+
+@case("GPT-2 124M, batch 8, left-padded", rounds=3)
+def generate_124m_batch(hf):
+    return writing(hf, folder("gpt2"), 16, texts=8)

@@ -128,17 +128,6 @@ def run_script(name, rounds, threads, folders):
     return pairs, None
 
 
-def base_model(folder):
-    "A BERT of bert-base's size with random weights, and MiniLM's vocabulary"
-    from cases import minilm
-
-    import minihf
-
-    minihf.BertModel(minihf.BertConfig()).save_pretrained(folder)
-    minihf.BertTokenizer.from_pretrained(minilm()).save_pretrained(folder)
-    return folder
-
-
 def show(x, peak):
     return f"{x / 2**20:.0f} MB" if peak else f"{x:.2f} s" if x >= 1 else f"{x * 1e3:.2f} ms"
 
@@ -170,7 +159,8 @@ def machine(threads):
 def main():
     if sys.argv[1:2] == ["--worker"]:
         return worker(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-    from cases import CASES
+    from cases import CASES, minilm
+    from prepare import prepare
     from scripts import SCRIPTS
 
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -179,22 +169,20 @@ def main():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--json")
     a = p.parse_args()
-    wanted = lambda n: not a.names or any(n.startswith(o) for o in a.names)
     print(machine(a.threads), end="\n\n")
     print("| | minihf | transformers | ratio | middle half | results |\n|---|---|---|---|---|---|")
     rows = []
+    names = [n for n in [*SCRIPTS, *CASES] if not a.names or any(n.startswith(o) for o in a.names)]
     with tempfile.TemporaryDirectory() as tmp:
-        from cases import minilm
-
-        folders = dict(PATH=minilm())
-        if any("BASE" in s["code"] and wanted(n) for n, s in SCRIPTS.items()):
-            folders["BASE"] = base_model(tmp)
-        for n, s in SCRIPTS.items():
-            if wanted(n):
+        os.environ["BENCH_FOLDER"] = tmp
+        prepare(tmp, names)
+        folders = dict(PATH=minilm(), BASE=os.path.join(tmp, "base"))
+        for n in names:
+            if n in SCRIPTS:
+                s = SCRIPTS[n]
                 rows.append(row(s["title"], *run_script(n, a.rounds, a.threads, folders), s["peak"]))
-        for n, c in CASES.items():
-            if wanted(n):
-                rows.append(row(c.title, *run_case(n, a.rounds, a.threads)))
+            else:
+                rows.append(row(CASES[n].title, *run_case(n, a.rounds, a.threads)))
     if a.json:
         Path(a.json).write_text(json.dumps(dict(machine=machine(a.threads), rows=rows), indent=1) + "\n")
     return any(r["equal"] is False for r in rows)
