@@ -258,9 +258,9 @@ def test_memory_is_bounded(learnt):
     ours = ByteLevelBPE(*learnt)
     for n in range(70_000):
         ours.encode(f" {n}x")
-    assert len(ours._known) <= 2**16
-    ours.encode("y" * 500)
-    assert max(map(len, ours._known)) <= 64
+    assert len(ours._pieces) <= 2**16
+    ours.encode("y" * 500 + "今 " * 300 + "今" * 500)
+    assert max(map(len, [*ours._pieces, *ours._chunks])) <= 64
     few = Remember(str, size=3)
     assert [few[n] for n in range(10)] == [str(n) for n in range(10)] and len(few) <= 3
 
@@ -269,7 +269,7 @@ def test_threads_share_a_tokenizer(learnt, texts):
     alone = ByteLevelBPE(*learnt)
     want = [alone.encode(o) for o in texts]
     shared, wrong = ByteLevelBPE(*learnt), []
-    shared._known.size = 50  # emptied all the time
+    shared._pieces.size = shared._chunks.size = 50  # emptied all the time
 
     def work(step):
         for i in range(len(texts))[::step]:

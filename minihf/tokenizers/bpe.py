@@ -72,9 +72,10 @@ def split(
     "Cut `text` into words as GPT-2 does, each with the space before it."
     if text.isascii():
         return ASCII_PATTERN.findall(text)
-    painted = NEWER.sub("\ufffd", text)
-    pieces = compiled(GPT2_PATTERN).findall(painted)
-    return pieces if painted == text else cut(text, pieces)
+    find = compiled(GPT2_PATTERN).findall
+    if NEWER.search(text) is None:
+        return find(text)
+    return cut(text, find(NEWER.sub("\ufffd", text)))
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #byte-chars-2
 def byte_chars() -> dict[int, str]:  # byte -> the character that stands for it
@@ -252,24 +253,22 @@ class Encoding:
         return (merge if len(ids) <= 64 else merge_long)(ids, *self.table)
 
     def encode_chunk(self, chunk: str) -> list[int]:
-        "The ids of one piece or several"
+        "The ids of one piece or several, each looked up"
         pieces = split(chunk)
         if len(pieces) == 1:
-            return self.encode_piece(chunk)
-        return list(chain.from_iterable(map(self._known.__getitem__, pieces)))
-
-    def needs_space(self, text: str) -> bool:
-        "Is a space put before `text`?"
-        return self.add_prefix_space and text != "" and text[0] != " "
+            return self._pieces[chunk]
+        return list(chain.from_iterable(map(self._pieces.__getitem__, pieces)))
 
     def encode(self, text: str) -> list[int]:
-        "The ids of `text`, one look-up for each chunk"
+        "The ids of `text`, one look-up for each piece or chunk"
         text = " " + text if self.needs_space(text) else text
         if self.patterns != (GPT2_PATTERN,):
-            chunks = split_by(text, self.patterns)
+            pieces, known = split_by(text, self.patterns), self._pieces
+        elif text.isascii():
+            pieces, known = ASCII_PATTERN.findall(text), self._pieces
         else:
-            chunks = (ASCII_PATTERN if text.isascii() else CHUNK_PATTERN).findall(text)
-        return list(chain.from_iterable(map(self._known.__getitem__, chunks)))
+            pieces, known = CHUNK_PATTERN.findall(text), self._chunks
+        return list(chain.from_iterable(map(known.__getitem__, pieces)))
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #isolate
 def isolate(text: str, pattern: str) -> list[str]:
@@ -314,12 +313,16 @@ class Offsets:
         added = self.needs_space(text)
         start = -1 if added else 0
         for n, piece in enumerate(self.split(" " + text if added else text)):
-            new = self._known[piece]
+            new = self._pieces[piece]
             ids += new
             offsets += spans(piece, [self._size(i) for i in new], start)
             words += [n] * len(new)
             start += len(piece)
         return ids, offsets, words
+
+    def needs_space(self, text: str) -> bool:
+        "Is a space put before `text`?"
+        return self.add_prefix_space and text != "" and text[0] != " "
 
     def split(self, text: str) -> list[str]:
         "Pieces that no merge crosses"
@@ -487,13 +490,12 @@ def read_merges(
     Raises: ValueError naming the line that isn't a merge.
     """
     with open(path, encoding="utf-8") as f:
-        text = f.read().rstrip("\n") + "\n"
-    if text == "\n" or text.startswith("#version"):
-        text = text[text.index("\n") + 1 :]
-    wrong = any(o in f"\n{text}" for o in (" \n", "\n ", "\n\n", "  "))
-    if wrong or text.count(" ") != text.count("\n"):
+        text = f"\n{f.read()}".rstrip("\n")
+    if text.startswith("\n#version"):
+        text = text[text.find("\n", 1) :] if "\n" in text[1:] else ""
+    if text.count(" ") != text.count("\n") or " \n" in text or "\n " in text:
         complain(path)
-    return text.split("\n")[:-1]
+    return text.split("\n")[1:]
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #refuse
 def refuse(what: str, value, known: str):
@@ -644,6 +646,6 @@ class ByteLevelBPE(Tables, Encoding, Offsets, Decoding, Training, Files):
             raise ValueError(
                 f"unk_token {unk_token!r} is not in the vocabulary; add it or leave it None"
             )
-        whole = self.patterns == (GPT2_PATTERN,)
-        encode = self.encode_chunk if whole else self.encode_piece
-        self._known, self._said = Remember(encode, longest=64), Remember(self.id_bytes)
+        self._pieces = Remember(self.encode_piece, longest=64)
+        self._chunks = Remember(self.encode_chunk, longest=64)
+        self._said = Remember(self.id_bytes)
