@@ -392,7 +392,8 @@ class BertForPreTraining(BertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        self,
+        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
         inputs_embeds=None,  # these five as for `BertModel`
         labels: Tensor | None = None,  # (b, s), the hidden words; -100 where nothing is asked
         next_sentence_label: Tensor | None = None,  # (b,), 0 = B follows A, 1 = it does not
@@ -418,7 +419,8 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        self,
+        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
         inputs_embeds=None,  # these five as for `BertModel`
         labels: Tensor | None = None,  # (b,), 0 = B follows A, 1 = it does not
         output_attentions=None, output_hidden_states=None, return_dict=None,
@@ -443,7 +445,8 @@ class BertForSequenceClassification(BertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        self,
+        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
         inputs_embeds=None,  # these five as for `BertModel`
         labels: Tensor | None = None,  # (b,) classes or numbers; (b, num_labels) of 0.0 and 1.0
         output_attentions=None, output_hidden_states=None, return_dict=None,
@@ -468,7 +471,8 @@ class BertForTokenClassification(BertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        self,
+        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
         inputs_embeds=None,  # these five as for `BertModel`
         labels: Tensor | None = None,  # (b, s); -100 where nothing is asked
         output_attentions=None, output_hidden_states=None, return_dict=None,
@@ -499,7 +503,8 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        self,
+        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
         inputs_embeds=None,  # these five as for `BertModel`
         start_positions: Tensor | None = None,  # (b,), the answer's first token; see `span_loss`
         end_positions: Tensor | None = None,  # (b,), its last token
@@ -525,7 +530,8 @@ class BertForMultipleChoice(BertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
+        self,
+        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
         inputs_embeds=None,  # these five as for `BertModel`, with choices: (b, c, s), (b, c, s, d)
         labels: Tensor | None = None,  # (b,), the number of the right choice
         output_attentions=None, output_hidden_states=None, return_dict=None,

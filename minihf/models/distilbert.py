@@ -168,9 +168,9 @@ def from_bert(
     c, t = bert.config, bert.state_dict()
     keep = list(range(c.num_hidden_layers)) if keep is None else keep
     model = DistilBertModel(DistilBertConfig(
-        vocab_size=c.vocab_size, dim=c.hidden_size, n_layers=len(keep), n_heads=c.num_attention_heads,
-        hidden_dim=c.intermediate_size, activation=c.hidden_act, pad_token_id=c.pad_token_id,
-        max_position_embeddings=c.max_position_embeddings))
+        vocab_size=c.vocab_size, max_position_embeddings=c.max_position_embeddings,
+        n_layers=len(keep), n_heads=c.num_attention_heads, dim=c.hidden_size,
+        hidden_dim=c.intermediate_size, activation=c.hidden_act, pad_token_id=c.pad_token_id))
     new = {k: v.clone() for k, v in t.items() if k in model.state_dict()}
     new["embeddings.position_embeddings.weight"] += t["embeddings.token_type_embeddings.weight"][0]
     for i, j in enumerate(keep):
