@@ -57,7 +57,8 @@ def differences(wp, ref, texts):
 
 @pytest.mark.parametrize("how", OPTIONS.values(), ids=OPTIONS)
 def test_equals_the_reference(vocab, texts, how):
-    assert differences(WordPiece(vocab, **how), reference(vocab, **how), texts) == []
+    some = texts if how in ({}, dict(lowercase=False)) else texts[::3]
+    assert differences(WordPiece(vocab, **how), reference(vocab, **how), some) == []
 
 
 @pytest.mark.parametrize("how", OPTIONS.values(), ids=OPTIONS)
@@ -362,7 +363,7 @@ def test_the_reference_reads_our_parts(vocab, texts, how):
     wp = WordPiece(vocab, **how)
     whole = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "post_processor": None, **wp.to_json()}
     ref = tokenizers.Tokenizer.from_str(json.dumps(whole))
-    assert differences(wp, ref, texts[:200]) == []
+    assert differences(wp, ref, texts[:100]) == []
     back = WordPiece.from_json(json.loads(ref.to_str()))
     assert back.to_json() == wp.to_json()
 
