@@ -19,18 +19,39 @@ _MODULES = {
     ),
     "cache": "DynamicCache",
     "config": "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config",
-    "generation.logits": "LogitsProcessor LogitsProcessorList StoppingCriteria StoppingCriteriaList",
+    "generation.logits": (
+        "LogitsProcessor LogitsProcessorList TemperatureLogitsWarper TopKLogitsWarper "
+        "TopPLogitsWarper MinPLogitsWarper TypicalLogitsWarper EpsilonLogitsWarper "
+        "EtaLogitsWarper RepetitionPenaltyLogitsProcessor NoRepeatNGramLogitsProcessor "
+        "SequenceBiasLogitsProcessor NoBadWordsLogitsProcessor MinLengthLogitsProcessor "
+        "MinNewTokensLengthLogitsProcessor ForcedBOSTokenLogitsProcessor "
+        "ForcedEOSTokenLogitsProcessor ExponentialDecayLengthPenalty "
+        "SuppressTokensLogitsProcessor SuppressTokensAtBeginLogitsProcessor "
+        "PrefixConstrainedLogitsProcessor InfNanRemoveLogitsProcessor LogitNormalization "
+        "StoppingCriteria StoppingCriteriaList MaxLengthCriteria MaxTimeCriteria "
+        "EosTokenCriteria StopStringCriteria"
+    ),
     "generation.search": "GenerationConfig GenerationMixin TextStreamer TextIteratorStreamer",
     "modeling": "PreTrainedModel",
-    "models.bert": "BertModel BertForMaskedLM BertLMHeadModel",
+    "models.bert": (
+        "BertPreTrainedModel BertModel BertForMaskedLM BertLMHeadModel BertForPreTraining "
+        "BertForNextSentencePrediction BertForSequenceClassification "
+        "BertForTokenClassification BertForQuestionAnswering BertForMultipleChoice"
+    ),
+    "models.distilbert": (
+        "DistilBertPreTrainedModel DistilBertModel DistilBertForMaskedLM "
+        "DistilBertForSequenceClassification DistilBertForTokenClassification "
+        "DistilBertForQuestionAnswering DistilBertForMultipleChoice"
+    ),
     "models.gpt2": (
-        "GPT2Model GPT2LMHeadModel GPT2DoubleHeadsModel GPT2ForSequenceClassification "
-        "GPT2ForTokenClassification GPT2ForQuestionAnswering"
+        "GPT2PreTrainedModel GPT2Model GPT2LMHeadModel GPT2DoubleHeadsModel "
+        "GPT2ForSequenceClassification GPT2ForTokenClassification "
+        "GPT2ForQuestionAnswering"
     ),
     "tokenizers.base": (
         "AddedToken BatchEncoding PreTrainedTokenizer PreTrainedTokenizerBase "
         "PreTrainedTokenizerFast BertTokenizer BertTokenizerFast DistilBertTokenizer "
-        "DistilBertTokenizerFast GPT2Tokenizer GPT2TokenizerFast"
+        "DistilBertTokenizerFast GPT2Tokenizer GPT2TokenizerFast CharSpan TokenSpan"
     ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -68,19 +89,40 @@ if TYPE_CHECKING:  # for editors: the same names
         PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, GPT2Config,
     )
     from .generation.logits import (
-        LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList,
+        LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper,
+        TopPLogitsWarper, MinPLogitsWarper, TypicalLogitsWarper, EpsilonLogitsWarper,
+        EtaLogitsWarper, RepetitionPenaltyLogitsProcessor, NoRepeatNGramLogitsProcessor,
+        SequenceBiasLogitsProcessor, NoBadWordsLogitsProcessor,
+        MinLengthLogitsProcessor, MinNewTokensLengthLogitsProcessor,
+        ForcedBOSTokenLogitsProcessor, ForcedEOSTokenLogitsProcessor,
+        ExponentialDecayLengthPenalty, SuppressTokensLogitsProcessor,
+        SuppressTokensAtBeginLogitsProcessor, PrefixConstrainedLogitsProcessor,
+        InfNanRemoveLogitsProcessor, LogitNormalization, StoppingCriteria,
+        StoppingCriteriaList, MaxLengthCriteria, MaxTimeCriteria, EosTokenCriteria,
+        StopStringCriteria,
     )
     from .generation.search import (
         GenerationConfig, GenerationMixin, TextStreamer, TextIteratorStreamer,
     )
     from .modeling import PreTrainedModel
-    from .models.bert import BertModel, BertForMaskedLM, BertLMHeadModel
+    from .models.bert import (
+        BertPreTrainedModel, BertModel, BertForMaskedLM, BertLMHeadModel,
+        BertForPreTraining, BertForNextSentencePrediction,
+        BertForSequenceClassification, BertForTokenClassification,
+        BertForQuestionAnswering, BertForMultipleChoice,
+    )
+    from .models.distilbert import (
+        DistilBertPreTrainedModel, DistilBertModel, DistilBertForMaskedLM,
+        DistilBertForSequenceClassification, DistilBertForTokenClassification,
+        DistilBertForQuestionAnswering, DistilBertForMultipleChoice,
+    )
     from .models.gpt2 import (
-        GPT2Model, GPT2LMHeadModel, GPT2DoubleHeadsModel, GPT2ForSequenceClassification,
-        GPT2ForTokenClassification, GPT2ForQuestionAnswering,
+        GPT2PreTrainedModel, GPT2Model, GPT2LMHeadModel, GPT2DoubleHeadsModel,
+        GPT2ForSequenceClassification, GPT2ForTokenClassification,
+        GPT2ForQuestionAnswering,
     )
     from .tokenizers.base import (
         AddedToken, BatchEncoding, PreTrainedTokenizer, PreTrainedTokenizerBase,
         PreTrainedTokenizerFast, BertTokenizer, BertTokenizerFast, DistilBertTokenizer,
-        DistilBertTokenizerFast, GPT2Tokenizer, GPT2TokenizerFast,
+        DistilBertTokenizerFast, GPT2Tokenizer, GPT2TokenizerFast, CharSpan, TokenSpan,
     )
