@@ -139,7 +139,7 @@ def pad_row(row: list, value, length: int, side: str = "right") -> list:
     gap = [value] * (length - len(row))
     return row + gap if side == "right" else gap + row
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #pad-batch
 def pad_batch(
     rows: list[list],
     value,  # what to pad with
@@ -175,7 +175,7 @@ def flat_rows(rows: list[list[int]], value: int, n: int, side: str) -> list[int]
             flat += row
     return flat
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #mask-rows
 def mask_rows(lengths: list[int], n: int, side: str) -> bytes:
     "One byte a token: 1 for a token, 0 for padding."
     ones, zeros = b"\1" * n, bytes(n)
@@ -257,7 +257,7 @@ def columns_as_tensors(rows, segments, names, pads, n: int | None, side, kind) -
         out["attention_mask"] = mask
     return out
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #columns-as-lists-2
 def columns_as_lists(rows, segments, names, pads, n: int | None, side: str) -> dict:
     "The columns `names` of a batch as lists, padded to `n` unless it is None."
     out, (pad, pad_type) = {"input_ids": rows}, pads or (0, 0)
@@ -281,7 +281,7 @@ def check_kind(kind):
         )
     return kind
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #to-tensor
 def to_tensor(rows, kind: str, name: str = "input_ids"):
     "Nested lists as a tensor. Raises: ValueError if the rows differ in length."
     if isinstance(rows, list) and rows and all(isinstance(o, list) for o in rows):
@@ -420,7 +420,7 @@ def frame(
         row.attention_mask.extend([1] * n)
     return row
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #pad-encoding
 def pad_encoding(e: Encoding, n: int, side: str, pad_id: int, token: str, segment: int = 0):
     "Pad everything that an `Encoding` knows, so that its columns stay aligned."
     values = (pad_id, segment, token, (0, 0), None, None, 1, 0)
@@ -1186,8 +1186,12 @@ RETURNS = {  # column -> the option that asks for it
 
 def wanted_columns(options: dict, known: list[str]) -> list[str]:
     "The columns that a call asks for, besides `input_ids`; None: if the model takes it."
-    asked = [(k, options[option]) for k, option in RETURNS.items()]
-    return [k for k, v in asked if (k in known if v is None else v)]
+    names = []
+    for name, option in RETURNS.items():
+        asked = options[option]
+        if asked or (asked is None and name in known):
+            names.append(name)
+    return names
 
 # %% ../../nbs/04_tokenizers.base.ipynb #columns-of
 SIMPLE = {"token_type_ids", "attention_mask"}  # columns that need no `Encoding`
@@ -1590,7 +1594,7 @@ def read_settings(find) -> dict:  # `find(name)` gives the path of a file, or No
         added = {i: AddedToken(o, special=o in special) for o, i in new}
     return {**settings, "added_tokens_decoder": added}
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #missing-vocabulary-2
 def missing_vocabulary(name, looked_for) -> FileNotFoundError:
     "The error for a folder that has no vocabulary."
     return FileNotFoundError(
@@ -1599,7 +1603,7 @@ def missing_vocabulary(name, looked_for) -> FileNotFoundError:
         "the folder that has one"
     )
 
-# %% ../../nbs/04_tokenizers.base.ipynb #missing-vocabulary
+# %% ../../nbs/04_tokenizers.base.ipynb #finder
 def finder(name: str, cls, hub: dict):
     "A function from a file name to its path or None, for a folder, a repo or one file."
     if not os.path.isfile(name):
@@ -1607,7 +1611,7 @@ def finder(name: str, cls, hub: dict):
     whole = os.path.basename(name).endswith("tokenizer.json")
     return {"tokenizer.json" if whole else cls.vocab_files_names["vocab_file"]: name}.get
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #read-folder
 def read_folder(cls, name: str, hub: dict) -> dict:
     "All that a folder says about a tokenizer of class `cls`, as arguments of `cls`."
     find = finder(name, cls, hub)
@@ -1862,7 +1866,7 @@ def check_model(cls, model: dict, kind: str, path: str):
             "(AutoTokenizer picks the class)"
         )
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #read-added
 def read_added(parts: dict) -> dict:
     "Added tokens and sides of a `tokenizer.json`."
     added = {o["id"]: read_token(o) for o in parts.get("added_tokens", ())}
