@@ -408,28 +408,23 @@ def test_the_file_may_go_while_it_is_mapped(tmp_path):
 
 
 MAPPED = """
-import sys, time, torch, safetensors.torch
+import sys, torch, safetensors.torch
 import minihf.hub as hub
 def peak():
     return int(next(o for o in open("/proc/self/status") if o.startswith("VmHWM")).split()[1]) / 1024
 hub.read_tensors(sys.argv[1] + "/small.safetensors")
 before = peak()
-times = []
-for _ in range(5):
-    start = time.perf_counter()
-    ts = hub.read_tensors(sys.argv[1] + "/model.safetensors")
-    times.append(time.perf_counter() - start)
-print(peak() - before, min(times))
+tensors = hub.read_tensors(sys.argv[1] + "/model.safetensors")
+print(peak() - before)
 """
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="memory is read from /proc")
-def test_mapping_a_large_file_takes_neither_time_nor_memory(tmp_path):
+def test_mapping_a_large_file_takes_no_memory(tmp_path):
     hub.write_safetensors({"w": torch.zeros(8)}, tmp_path / "small.safetensors")
     hub.save_tensors({f"layer.{i}.w": torch.zeros(1 << 20) for i in range(50)}, tmp_path)  # 200 MB
     done = subprocess.run([sys.executable, "-c", MAPPED, str(tmp_path)], capture_output=True, text=True, check=True)
-    mb, seconds = map(float, done.stdout.split())
-    assert mb < 20 and seconds < 0.05
+    assert float(done.stdout) < 20  # MB
 
 
 def test_numbers_at_odd_places(tmp_path):

@@ -3,7 +3,6 @@ import copy
 import pickle
 import random
 import threading
-import time
 import unicodedata
 from collections import Counter
 from itertools import chain
@@ -104,26 +103,6 @@ def test_memory_of_chunks_is_bounded(vocab, rng):
         assert wp.encode_offsets(text) == wp.locator.slowly(text)
     assert 0 < len(wp.locator.known) <= 300
     assert max(map(len, wp.locator.known)) <= 32
-
-
-def test_offsets_are_faster_than_the_reference(vocab):
-    "Interleaved on CPU time; several times faster when nothing else disturbs"
-    texts = [" ".join(t.split())[:2000] for t in english()]
-    wp, ref = WordPiece(vocab), reference(vocab)
-
-    def theirs(text):
-        e = ref.encode(text, add_special_tokens=False)
-        return e.ids, e.offsets, e.word_ids
-
-    def seconds(f):
-        start = time.process_time()
-        for text in texts:
-            f(text)
-        return time.process_time() - start
-
-    seconds(wp.encode_offsets)
-    runs = [(seconds(wp.encode_offsets), seconds(theirs)) for _ in range(5)]
-    assert min(a for a, _ in runs) < min(b for _, b in runs)
 
 
 # --- every code point ------------------------------------------------------------------------
@@ -230,9 +209,7 @@ def test_longest_match_is_greedy():
 @pytest.mark.parametrize("c", ["a", "é", "今", "!", " ", "\0", "\u0301", "\u0130", "1 ", "\U00010d24"], ids=ascii)
 def test_a_megabyte_of_one_character(vocab, c):
     wp, text = WordPiece(vocab), c * (1_000_000 // len(c))
-    start = time.process_time()
-    ids = wp.encode(text)
-    assert time.process_time() - start < 2  # about 0.2 s on an idle core
+    ids = wp.encode(text)  # a road that is not linear would take hours
     assert len(ids) in (0, 1, text.count(c) if c in "今!1 " else 1)
 
 
@@ -337,11 +314,8 @@ def test_training_is_repeatable_and_sizes_nest():
     assert train_wordpiece(shuffled, 1200) == large
 
 
-def test_training_is_fast_enough():
-    texts = english()
-    start = time.process_time()
-    wp = WordPiece({"[UNK]": 0}).train_new(texts, 4096, special_tokens=SPECIAL)
-    assert time.process_time() - start < 15  # about 1 s on an idle core
+def test_training_a_vocabulary_of_the_usual_size():
+    wp = WordPiece({"[UNK]": 0}).train_new(english(), 4096, special_tokens=SPECIAL)
     assert len(wp.vocab) == 4096
 
 
