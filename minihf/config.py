@@ -135,7 +135,6 @@ def check_config(config):
     if config._attn_implementation not in (None, *ATTENTIONS):
         raise ValueError(f"attn_implementation={config._attn_implementation!r} is not there. "
                          f"There are: {', '.join(ATTENTIONS)}.")
-    check_heads(config)
 
 # %% ../nbs/05_config.ipynb #prepare
 def prepare(kwargs: dict) -> dict:

@@ -9,7 +9,7 @@ import sys
 import pytest
 import transformers
 
-from minihf.config import (BertConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, PretrainedConfig)
+from minihf.config import (BertConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, PretrainedConfig, check_heads)
 
 PAIRS = [(BertConfig, transformers.BertConfig), (DistilBertConfig, transformers.DistilBertConfig),
          (GPT2Config, transformers.GPT2Config)]
@@ -112,8 +112,6 @@ def test_wrong_types(values, word):
 
 
 @pytest.mark.parametrize("values, words", [
-    (dict(hidden_size=10, num_attention_heads=3), "hidden_size=10.*num_attention_heads=3"),
-    (dict(num_attention_heads=0), "num_attention_heads=0"),
     (dict(problem_type="ranking"), "ranking.*regression"),
     (dict(problem_type="single_label_classification", num_labels=1), "regression"),
     (dict(dtype="float23"), "float23"), (dict(attn_implementation="magic"), "magic.*sdpa"),
@@ -127,11 +125,15 @@ def test_wrong_values(values, words):
 
 def test_family_names_in_errors():
     with pytest.raises(ValueError, match="n_embd=100.*n_head=12"):
-        GPT2Config(n_embd=100)
+        check_heads(GPT2Config(n_embd=100))
+    with pytest.raises(ValueError, match="hidden_size=10.*num_attention_heads=3"):
+        check_heads(BertConfig(hidden_size=10, num_attention_heads=3))
+    with pytest.raises(ValueError, match="num_attention_heads=0"):
+        check_heads(BertConfig(num_attention_heads=0))
 
 
 def test_head_dim_frees_the_heads():
-    assert PretrainedConfig(hidden_size=10, num_attention_heads=3, head_dim=4).head_dim == 4
+    check_heads(PretrainedConfig(hidden_size=10, num_attention_heads=3, head_dim=4))
 
 
 def test_changes_and_unused(tmp_path):
@@ -165,8 +167,10 @@ def test_other_ways(tmp_path):
     c = BertConfig()
     c.update({"hidden_size": 24, "num_attention_heads": 4})
     assert c.hidden_size == 24
+    c.update({"num_attention_heads": 5})  # half changed: only a model minds
     with pytest.raises(ValueError, match="heads"):
-        c.update({"num_attention_heads": 5})
+        check_heads(c)
+    c.update({"num_attention_heads": 4})
     d = c.to_dict()
     d["id2label"][0] = "changed"
     assert c.id2label[0] == "LABEL_0"

@@ -458,25 +458,24 @@ missing = roles_of_gpt2.bos_token, roles_of_gpt2.eos_token, roles_of_gpt2.pad_to
 
 # ---- configs ----
 
-HALF_CHANGED = pytest.mark.xfail(strict=True, raises=ValueError, reason=(
-    "12 heads cannot share 1024 numbers: the reference says so when a model is built, minihf when the config is saved"))
 
-
-@pytest.mark.parametrize("heads", ["config.num_attention_heads = 16", pytest.param("", marks=HALF_CHANGED)])
-def test_a_config_is_loaded_changed_and_saved(both, heads):
-    o = both(f"""
+def test_a_config_is_loaded_changed_and_saved(both):
+    "12 heads cannot share 1024 numbers: a model would mind, a config that is being changed does not"
+    o = both("""
 from transformers import AutoConfig
 
 config = AutoConfig.from_pretrained("bert-base-cased")
 print(config)
 config.hidden_size = 1024
 config.num_hidden_layers = 24
-{heads}
 config.save_pretrained("./my_model_config/")
 again = AutoConfig.from_pretrained("./my_model_config/")
 by_file = AutoConfig.from_pretrained("./my_model_config/config.json")
 """, printed=False)
     assert o.again.hidden_size == 1024 and o.again.num_hidden_layers == 24
+    with pytest.raises(ValueError, match="hidden_size=1024.*num_attention_heads=12"):
+        execute('from transformers import AutoConfig, AutoModel\n'
+                'AutoModel.from_config(AutoConfig.from_pretrained("my_model_config"))', "minihf")
     assert '"num_hidden_layers": 2' in o.printed and '"model_type": "bert"' in o.printed
 
 
@@ -649,12 +648,10 @@ inputs = tokenizer(sentence, return_tensors="pt")
 pprint(inputs, width=100)
 outputs = model(**inputs)
 pprint(outputs, width=100)
+print(outputs)
 model_with_attentions = AutoModel.from_pretrained("rbt3", output_attentions=True)
 outputs_with_attentions = model_with_attentions(**inputs)
-pprint(outputs_with_attentions, width=100)
-""", printed=False)
-    inputs_shown = lambda text: text[: text.index("}") + 1]
-    same_text(inputs_shown(o.printed), inputs_shown(o.their_print))
+""")
     s = o.inputs.input_ids.shape[1]
     assert [a.shape for a in o.outputs_with_attentions.attentions] == [(1, 4, s, s)] * 2
     same(o.outputs.last_hidden_state, o.outputs_with_attentions.last_hidden_state)
