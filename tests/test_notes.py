@@ -9,7 +9,6 @@ import io
 import json
 import re
 import types
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +16,8 @@ import pytest
 import torch
 from hub_server import HubServer
 
-warnings.filterwarnings("ignore")
 transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ENGLISH = """the a of to and is in was for with we i you this are how very library model happy show it works learn learning
@@ -27,8 +26,7 @@ where when name capital france paris is blue green red orange yellow city big sm
 ##ed ##ly token ##izer ##ize hugging face trans ##form ##ers un ##known play deep ##speed 24 ##gb""".split()
 CASED = """A Titan RT ##X has 24 ##GB of VR ##AM The Ada Lovelace London Paris lives works in Hugging Face is based New York
 and I am study ##ing read ##s NLP""".split()
-CHINESE = list("今天气真好你吃了吗明月几时有把酒问青不知上宫阙夕是何年梅山如积翠历乱入云齐山光悦鸟性潭影空人心我爱学习语言模型，。？！")
-POEMS = "明月几时有把酒问青天不知天上宫阙今夕是何年梅山如积翠历乱入云齐，。"
+CHINESE = list("今天气真好你吃了吗明月几时有把酒问青不知上宫阙夕是何年梅山如积翠历乱入云齐光悦鸟性潭影空人心我爱学习语言模型，。？！")
 CHARS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'-"
 
 TINY_BERT = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32, max_position_embeddings=64)
@@ -232,7 +230,7 @@ def both(world, tmp_path, monkeypatch):
         if printed:
             assert our_print or "print(" not in script
             same_text(our_print, their_print)
-        return types.SimpleNamespace(**ours, printed=our_print, their_print=their_print, theirs=types.SimpleNamespace(**theirs), there=there)
+        return types.SimpleNamespace(**ours, printed=our_print, theirs=types.SimpleNamespace(**theirs), there=there)
 
     return run
 
@@ -655,8 +653,7 @@ outputs_with_attentions = model_with_attentions(**inputs)
     s = o.inputs.input_ids.shape[1]
     assert [a.shape for a in o.outputs_with_attentions.attentions] == [(1, 4, s, s)] * 2
     same(o.outputs.last_hidden_state, o.outputs_with_attentions.last_hidden_state)
-    assert "input_ids" in o.printed and "last_hidden_state" in o.printed
-    assert "Model config:" not in o.printed and o.model.config == o.config
+    assert "input_ids" in o.printed and "last_hidden_state" in o.printed and o.model.config == o.config
 
 
 def test_the_config_is_printed(both):
