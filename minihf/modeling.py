@@ -15,7 +15,8 @@ __all__ = ['logger', 'state', 'LOCK', 'LAYERS', 'LEGACY', 'UNUSED', 'given', 'sh
            'prefixes', 'leftovers', 'complete', 'fill', 'find_config', 'choose_dtype', 'one_device', 'spread',
            'build_blank', 'read_weights', 'load', 'from_pretrained', 'from_config', 'file_tensors', 'save_pretrained',
            'tied_names', 'more_rows', 'resize_rows', 'resize_bias', 'resize_head', 'resize_token_embeddings',
-           'call_layer', 'set_checkpointing', 'ModelFacts', 'ModelEmbeddings', 'not_a_config', 'PreTrainedModel']
+           'call_layer', 'set_checkpointing', 'ModelFacts', 'ModelEmbeddings', 'not_a_config', 'check_buildable',
+           'PreTrainedModel']
 
 # %% ../nbs/08_modeling.ipynb #import-copy
 import copy
@@ -882,6 +883,14 @@ def not_a_config(cls, config) -> TypeError:
     return TypeError(f"{cls.__name__} is built from a config, got {config!r}. "
                      f"For saved weights: {cls.__name__}.from_pretrained(...)")
 
+
+def check_buildable(cls, config):
+    "Raises: TypeError or ValueError if no model of this class can be built from `config`."
+    if not isinstance(config, PretrainedConfig):
+        raise not_a_config(cls, config)
+    check_config(config)
+    check_heads(config)
+
 # %% ../nbs/08_modeling.ipynb #pretrainedmodel
 class PreTrainedModel(ModelEmbeddings):
     "A module with a config, first weights, and a way to a folder and back."
@@ -897,10 +906,7 @@ class PreTrainedModel(ModelEmbeddings):
 
     def __init__(self, config):
         super().__init__()
-        if not isinstance(config, PretrainedConfig):
-            raise not_a_config(type(self), config)
-        check_config(config)
-        check_heads(config)
+        check_buildable(type(self), config)
         self.config, self.name_or_path = config, config.name_or_path
 
     def post_init(self):
