@@ -1238,7 +1238,7 @@ class Running:
                 data = columns_of(make, source, names)
             else:
                 rows, segments = self._quick_rows(texts, pairs, plan)
-                pads = self.pad_token_id, self.pad_token_type_id
+                pads = (self.pad_token_id, self.pad_token_type_id) if plan.padding else None
                 data = quick_columns(rows, segments, names, pads, plan, kind)
                 make = partial(self._rows_again, texts, pairs, plan, self._version)
         except (TypeError, AttributeError):
@@ -1301,7 +1301,7 @@ class Planning:
         side, multiple = o["padding_side"] or self.padding_side, o["pad_to_multiple_of"]
         special, words = o["add_special_tokens"], o["is_split_into_words"]
         shape = special, pad, cut, size, o["stride"], words, multiple, side, split
-        return check_plan(Plan(*shape, self.truncation_side), self.pad_token_id)
+        return check_plan(Plan(*shape, self.truncation_side), pad and self.pad_token_id)
 
     def _with_target(self, options: dict):
         refuse_unknown(options.pop("unknown"), "the tokenizer")
@@ -1815,7 +1815,7 @@ class Starting:
     def _changed(self):
         self._searches, self._layouts = Memo(self._make_search), Memo(self._layout)
         self._said = Memo(self.say, size=2**20)
-        for name in ("_tokens", "_special_ids"):
+        for name in ("_tokens", "_special_ids", "_begun"):
             self.__dict__.pop(name, None)
         self._version += 1
 
@@ -1892,14 +1892,18 @@ class WordPieces:
         token = self._tokens.get(check_id(index))
         return "" if token is None else self.backend.glued[token]
 
+    def begin(self, index: int) -> str:
+        "What an id that begins a text puts there: no space before it"
+        return self.backend.tokens_to_string([self._tokens[index]])
+
+    @cached_property
+    def _begun(self) -> Memo:
+        return Memo(self.begin)
+
     def _join(self, ids) -> str:
         text = "".join(map(self._said.__getitem__, ids))
-        known = self._tokens
-        first = next((i for i in ids if i in known), None)
-        if first is None:
-            return ""
-        begin = self.backend.tokens_to_string([known[first]])  # no space before it
-        return begin + text[len(self._said[first]) :]
+        first = next((i for i in ids if i in self._tokens), None)
+        return "" if first is None else self._begun[first] + text[len(self._said[first]) :]
 
 # %% ../../nbs/04_tokenizers.base.ipynb #berttokenizer
 class WordPieceFiles:
