@@ -514,17 +514,16 @@ class GPT2DoubleHeadsModel(GPT2LMBase):
         labels: Tensor | None = None,  # (b, choices, s) for writing; -100 where nothing is asked
         mc_labels: Tensor | None = None,  # (b,) the right choice
         use_cache: bool | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None, output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ):  # -> GPT2DoubleHeadsModelOutput or tuple
         "Next-token scores (b, choices, s, v), a score per choice (b, choices), and their losses."
         out = self.transformer(
             input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
             inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
-        x = out.last_hidden_state
-        logits, mc_logits = self.lm_head(x), self.multiple_choice_head(x, mc_token_ids).squeeze(-1)
+        logits = self.lm_head(x := out.last_hidden_state)
+        mc_logits = self.multiple_choice_head(x, mc_token_ids).squeeze(-1)
         loss = None if labels is None else next_token_loss(flat(logits, 2), flat(labels))
         mc_loss = None if mc_labels is None else choice_loss(mc_logits, mc_labels)
-        return finish(self, return_dict, GPT2DoubleHeadsModelOutput, out,
-                      loss, mc_loss, logits, mc_logits)
+        results = loss, mc_loss, logits, mc_logits
+        return finish(self, return_dict, GPT2DoubleHeadsModelOutput, out, *results)
