@@ -580,20 +580,15 @@ class TextStreamer(BaseStreamer):
 
     def put(self, value: Tensor):
         if value.ndim > 1 and len(value) > 1:
-            raise ValueError(
-                f"a TextStreamer shows one text, but the batch has {len(value)}: "
-                "generate one prompt, "
-                "with num_return_sequences=1"
-            )
+            raise ValueError(f"a TextStreamer shows one text, but the batch has {len(value)}: "
+                             "generate one prompt, with num_return_sequences=1")
         prompt, self.next_tokens_are_prompt = self.next_tokens_are_prompt, False
         if not (prompt and self.skip_prompt):
             self.token_cache += value.reshape(-1).tolist()
             self.show(printable)
 
     def show(self, certain: Callable, stream_end: bool = False):
-        text = self.tokenizer.decode(
-            self.token_cache, **self.decode_kwargs
-        ) if self.token_cache else ""
+        text = self.tokenizer.decode(self.token_cache, **self.decode_kwargs)
         end = max(certain(text), self.print_len)
         new, self.print_len = text[self.print_len : end], end
         if stream_end or text.endswith("\n"):  # start over: a long text is slow to decode
@@ -605,7 +600,6 @@ class TextStreamer(BaseStreamer):
         self.next_tokens_are_prompt = True
 
     def on_finalized_text(self, text: str, stream_end: bool = False):
-        "What to do with a piece of text that is certain; here, print it"
         print(text, flush=True, end=None if stream_end else "")
 
 # %% ../../nbs/14_generation.search.ipynb #textiteratorstreamer
@@ -807,20 +801,15 @@ class GenerationConfigBase:
     "What a `GenerationConfig` is as a thing: checked, compared, printed."
 
     def validate(self, strict: bool = False, given: set | None = None):
-        """Raises: ValueError for contradictions. Settings without effect are warned of,
-        or refused if `strict`."""
+        "Raises: ValueError for contradictions, and if `strict` for settings without effect."
         check_together(self)
         if found := without_effect(self, given):
             text = "; ".join(f"`{name}`={why}" for name, why in found.items())
             if strict:
-                raise ValueError(
-                    f"GenerationConfig is invalid: {text}. Unset these, or set what they need."
-                )
-            warnings.warn(
-                "The following generation flags are not valid and may be ignored: "
-                f"{list(found)}. {text}.",
-                stacklevel=3
-            )
+                raise ValueError(f"GenerationConfig is invalid: {text}. "
+                                 "Unset these, or set what they need.")
+            warnings.warn("The following generation flags are not valid and may be ignored: "
+                          f"{list(found)}. {text}.", stacklevel=3)
 
     def to_dict(self) -> dict:
         return {k: copy.deepcopy(v) for k, v in self.__dict__.items() if k[0] != "_"}
@@ -850,10 +839,8 @@ class GenerationConfigFiles(GenerationConfigBase):
 
     @classmethod
     def from_dict(cls, config_dict: dict, return_unused_kwargs: bool = False, **kwargs):
-        known = {
-            k: v for k, v in kwargs.items()
-            if k in FIELDS or k in config_dict or k == "_from_model_config"
-        }
+        names = {*FIELDS, *config_dict, "_from_model_config"}
+        known = {k: v for k, v in kwargs.items() if k in names}
         config = cls(**{**config_dict, **known})
         unused = {k: v for k, v in kwargs.items() if k not in known}
         return (config, unused) if return_unused_kwargs else config
@@ -864,13 +851,8 @@ class GenerationConfigFiles(GenerationConfigBase):
     ):
         "Read the file from a folder, a bundled model or the Hub. Raises: OSError if there is none."
         hub, kwargs = split_hub_args(kwargs)
-        data = read_json(
-            cached_file(
-                pretrained_model_name, config_file_name or "generation_config.json",
-                **hub
-            )
-        )
-        config = cls.from_dict(data, **kwargs)
+        file = config_file_name or "generation_config.json"
+        config = cls.from_dict(read_json(cached_file(pretrained_model_name, file, **hub)), **kwargs)
         loaded = config[0] if isinstance(config, tuple) else config
         loaded._loaded = loaded.to_json_string()
         return config
@@ -1424,9 +1406,7 @@ class GenerationMixin:
     def generation_config(self) -> GenerationConfig:
         "Settings that came with the model; made from its config when first asked for"
         if self.__dict__.get("_generation_config") is None:
-            self.__dict__["_generation_config"] = GenerationConfig.from_model_config(
-                self.config
-            )
+            self.generation_config = GenerationConfig.from_model_config(self.config)
         return self.__dict__["_generation_config"]
 
     @generation_config.setter
@@ -1435,10 +1415,8 @@ class GenerationMixin:
 
     def load_generation_config(self, source, hub: dict):
         "Read the generation_config.json of a checkpoint, if it has one"
-        path = cached_file(
-            source, "generation_config.json", required=False, **hub
-        ) if source else None
-        if path is not None:
+        file = "generation_config.json"
+        if source and (path := cached_file(source, file, required=False, **hub)):
             self.generation_config = GenerationConfig.from_pretrained(path)
 
     def generate(self, *args, **kwargs):
