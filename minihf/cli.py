@@ -183,11 +183,14 @@ def run(args: argparse.Namespace):
 # %% ../nbs/22_cli.ipynb #main
 def main(argv: list[str] | None = None) -> int:
     "Run the command line; returns the exit status. Mistakes of the caller are one line on stderr."
-    args = parser().parse_args(argv)
-    logging.getLogger("minihf").setLevel(logging.ERROR)  # no load reports
+    args, log = parser().parse_args(argv), logging.getLogger("minihf")
+    level = log.level
+    log.setLevel(logging.ERROR)  # no load reports
     try:
         run(args)
     except (OSError, ValueError) as e:
         print(f"minihf: {e}", file=sys.stderr)
         return 1
+    finally:
+        log.setLevel(level)
     return 0

@@ -1,4 +1,5 @@
 "The command line as a user sees it."
+import logging
 import subprocess
 import sys
 
@@ -41,6 +42,12 @@ def test_embed_gives_cosines(capsys):
     rows = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
     assert float(rows[0][0]) == pytest.approx(1, abs=1e-3)
     assert 0.5 < float(rows[0][1]) < 1
+
+
+def test_main_leaves_the_log_level_as_it_was(capsys):
+    level = logging.getLogger("minihf").level
+    cli.main(["fill-mask", "no mask"])
+    assert logging.getLogger("minihf").level == level
 
 
 def test_generate_repeats_itself_under_one_seed(capsys):
