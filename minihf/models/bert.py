@@ -366,9 +366,11 @@ class BertLMHeadModel(BertLMBase, GenerationMixin):
 
 # %% ../../nbs/10_models.bert.ipynb #finish
 def finish(model, return_dict: bool | None, kind, out, *values):
-    "A head's output: its own values, then the hidden states and attentions of the body."
-    res = kind(*values, out.hidden_states, out.attentions)
-    return res if options(model.config, None, None, return_dict)[2] else res.to_tuple()
+    "A head's output: its own values, then what else the body returned."
+    rest = {k: v for k, v in out.items() if k in kind.fields}
+    result = kind(*values, **rest)
+    named = model.config.return_dict if return_dict is None else return_dict
+    return result if named else result.to_tuple()
 
 
 def head_dropout(config) -> nn.Dropout:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['conv1d', 'attention_scale', 'upcast_attention', 'GPT2Attention', 'GPT2MLP', 'GPT2Block', 'GPT2PreTrainedModel',
            'init_lying', 'embed', 'rows_from', 'flat', 'GPT2Model', 'start_cache', 'run', 'GPT2LMBase',
-           'GPT2LMHeadModel', 'last_places', 'finish', 'last_token', 'GPT2ForSequenceClassification',
+           'GPT2LMHeadModel', 'last_places', 'last_token', 'GPT2ForSequenceClassification',
            'GPT2ForTokenClassification', 'GPT2ForQuestionAnswering', 'GPT2SequenceSummary', 'GPT2DoubleHeadsModel']
 
 # %% ../../nbs/15_models.gpt2.ipynb #import-torch
@@ -35,7 +35,7 @@ from minihf.modeling import (
     SequenceClassifierOutputWithPast,
     TokenClassifierOutput,
 )
-from .bert import options, run_layers
+from .bert import finish, options, run_layers
 
 # %% ../../nbs/15_models.gpt2.ipynb #conv1d
 def conv1d(
@@ -337,14 +337,6 @@ def last_places(
     if isinstance(keep, int):
         return x[..., -keep:, :] if keep else x
     return x[..., keep, :]
-
-
-def finish(model, return_dict: bool | None, kind, out, *values):
-    "A head's output: its own values, then what else the base model returned."
-    rest = {k: v for k, v in out.items() if k in kind.fields}
-    result = kind(*values, **rest)
-    named = model.config.return_dict if return_dict is None else return_dict
-    return result if named else result.to_tuple()
 
 # %% ../../nbs/15_models.gpt2.ipynb #last-token
 def last_token(
