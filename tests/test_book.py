@@ -39,7 +39,7 @@ def test_cells_are_short_and_ran(path):
 @by_name
 def test_has_prose_pictures_and_exercises(path):
     markdown, code = list(cells(path, "markdown")), list(cells(path, "code"))
-    assert len(markdown) >= 0.38 * len(code)
+    assert len(markdown) >= 0.45 * len(code)
     pictures = [o for c in code for o in c["outputs"] if "image/png" in o.get("data", {})]
     assert pictures
     exercises = sum("> **Exercise" in c["source"] for c in markdown)
