@@ -637,3 +637,18 @@ def test_long_texts_outgrow_the_buffer():
     assert out.shape == (1, 701)
     feed = Feed(Table())
     assert feed(torch.tensor([[1, 2]])).shape == (1, V)
+
+
+def test_what_leaves_can_be_trained_on(models):
+    "Ids, scores and a hook's findings are ordinary tensors, whatever mode the search ran in."
+    model, ids, seen = models[0][1], torch.tensor([[7, 8, 9]]), []
+    new = model.generate(ids, max_new_tokens=4)
+    out = model.generate(ids, max_new_tokens=4, output_scores=True, return_dict_in_generate=True)
+    hook = model.transformer.h[0].register_forward_hook(lambda m, i, o: seen.append(o[0]))
+    model.generate(ids, max_new_tokens=4)
+    hook.remove()
+    cache = model(ids).past_key_values
+    model.generate(torch.cat([ids, ids], 1), past_key_values=cache, max_new_tokens=2)
+    tensors = [new, out.sequences, *out.scores, out.past_key_values[0][0], *seen, cache[0][0]]
+    assert len(seen) == 4 and not any(t.is_inference() for t in tensors)
+    model(new, labels=new).loss.backward()

@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['LOW', 'CJK', 'DEFAULTS', 'OPTIONAL', 'NOT_BUILT', 'FIELDS', 'OUTPUT_FLAGS', 'CHANCE', 'COUNT', 'ALLOWED',
            'SAMPLING_ONLY', 'BEAMS_ONLY', 'argument_names', 'accepted', 'positions', 'widen', 'Feed', 'arguments',
-           'read', 'take_rows', 'copy_rows', 'forget', 'kept_scores', 'Finish', 'room_for', 'begin', 'note', 'decode',
-           'best', 'draw', 'greedy_search', 'sample', 'trace', 'penalised', 'Places', 'hopeless', 'best_of', 'draw_of',
-           'branch', 'has_ended', 'beam_search', 'accept_draft', 'agree', 'write_draft', 'check_draft',
+           'read', 'take_rows', 'forget', 'copy_rows', 'kept_scores', 'Finish', 'room_for', 'begin', 'note', 'best',
+           'draw', 'decode', 'greedy_search', 'sample', 'trace', 'penalised', 'Places', 'hopeless', 'best_of',
+           'draw_of', 'branch', 'has_ended', 'beam_search', 'accept_draft', 'agree', 'write_draft', 'check_draft',
            'assisted_search', 'printable', 'BaseStreamer', 'TextStreamer', 'TextIteratorStreamer', 'check_values',
            'check_together', 'without_effect', 'GenerationConfigBase', 'GenerationConfigFiles',
            'GenerationConfigSources', 'GenerationConfig', 'settings', 'refuse_unknown', 'prompt', 'guess_mask',
            'check_mask', 'fix_lengths', 'check_token_ids', 'content_rules', 'length_rules', 'cuts', 'merge', 'criteria',
-           'GenerateDecoderOnlyOutput', 'GenerateBeamDecoderOnlyOutput', 'beam_results', 'Run', 'run_plain',
-           'run_beams', 'run_assisted', 'model_settings', 'check_mode', 'make_feed', 'make_processors', 'prepare',
-           'outputs', 'generate', 'GenerationMixin', 'transition_scores']
+           'GenerateDecoderOnlyOutput', 'GenerateBeamDecoderOnlyOutput', 'Run', 'model_settings', 'check_mode',
+           'make_feed', 'make_processors', 'prepare', 'run_plain', 'beam_results', 'run_beams', 'run_assisted',
+           'run_search', 'unseen', 'outputs', 'generate', 'GenerationMixin', 'transition_scores']
 
 # %% ../../nbs/14_generation.search.ipynb #import-copy
 import copy
@@ -73,7 +73,7 @@ def widen(
 
 # %% ../../nbs/14_generation.search.ipynb #feed
 class Feed:
-    "Hands a model its new tokens, with the cache, mask and positions that belong to them."
+    "Hands a model its new tokens, with the cache, mask and positions of those."
 
     def __init__(
         self,
@@ -86,9 +86,8 @@ class Feed:
         names = accepted(model)
         self.model, self.cache, self.ids = model, past_key_values, None
         self.seen = 0 if past_key_values is None else past_key_values.get_seq_length()
-        self.along = {
-            k: x for k, x in (along or {}).items() if k in names and x is not None
-        }
+        given = {k: x for k, x in (along or {}).items() if x is not None}
+        self.along = {k: x for k, x in given.items() if k in names}
         fixed = dict(extra, use_cache=use_cache, return_dict=True)
         self.fixed = {k: v for k, v in fixed.items() if k in names}
         self.use_cache, self.trims = use_cache, "logits_to_keep" in names
@@ -147,19 +146,6 @@ def take_rows(
         feed.ids = feed.ids[index]
 
 
-def copy_rows(feed: Feed, n: int, b: int):
-    "Make `n` copies of each of the `b` rows, side by side."
-    if n > 1:
-        take_rows(feed, torch.arange(b).repeat_interleave(n))
-        many = lambda x: x.repeat_interleave(n, 0) if torch.is_tensor(
-            x
-        ) and x.ndim and len(x) == b else x
-        feed.fixed = {k: many(x) for k, x in feed.fixed.items()}
-        feed.kept = {
-            k: [tuple(map(many, x)) for x in steps] for k, steps in feed.kept.items()
-        }
-
-
 def forget(feed: Feed, length: int):
     "Forget all but the first `length` tokens."
     if (extra := feed.seen - length) > 0:
@@ -168,6 +154,17 @@ def forget(feed: Feed, length: int):
         else:
             feed.ids = feed.ids[:, :length]
         feed.seen = length
+
+# %% ../../nbs/14_generation.search.ipynb #copy-rows
+def copy_rows(feed: Feed, n: int, b: int):
+    "Make `n` copies of each of the `b` rows, side by side."
+    if n > 1:
+        take_rows(feed, torch.arange(b).repeat_interleave(n))
+        rows = lambda x: torch.is_tensor(x) and x.ndim and len(x) == b
+        many = lambda x: x.repeat_interleave(n, 0) if rows(x) else x
+        step = lambda x: tuple(map(many, x))
+        feed.fixed = {k: many(x) for k, x in feed.fixed.items()}
+        feed.kept = {k: [step(x) for x in steps] for k, steps in feed.kept.items()}
 
 # %% ../../nbs/14_generation.search.ipynb #finish
 def kept_scores(keep: dict | None) -> tuple | None:
@@ -179,9 +176,8 @@ class Finish:
     "Keeps track of which rows are finished."
 
     def __init__(self, criteria: list, b: int, device=None):
-        plain = [
-            c for c in criteria if type(c) in (MaxLengthCriteria, EosTokenCriteria)
-        ]
+        common = MaxLengthCriteria, EosTokenCriteria
+        plain = [c for c in criteria if type(c) in common]
         self.others = StoppingCriteriaList(c for c in criteria if c not in plain)
         limits = [c.max_length for c in plain if type(c) is MaxLengthCriteria]
         self.limit = min(limits, default=math.inf)
@@ -196,7 +192,7 @@ class Finish:
     def __call__(
         self, ids: Tensor, s: int, new: Tensor, keep: dict | None = None
     ) -> bool:
-        "Is everybody finished, with tokens `new` (b,) the last of the first `s` of `ids`?"
+        "Is everybody finished? `new` (b,) is the last of the first `s` of `ids`."
         if self.eos is not None:
             self.done |= self.ended(new)
         if self.others:
@@ -211,7 +207,9 @@ def room_for(ids: Tensor, n: int, fill: int = 0) -> Tensor:  # (b, s) -> (b, n)
     return torch.nn.functional.pad(ids, (0, max(0, n - ids.shape[1])), value=fill)
 
 # %% ../../nbs/14_generation.search.ipynb #begin
-def begin(feed: Feed, ids: Tensor, n: int) -> tuple[Tensor, Tensor]:  # (b * n, v), (b * n, s)
+def begin(
+    feed: Feed, ids: Tensor, n: int
+) -> tuple[Tensor, Tensor]:  # (b * n, v), (b * n, s)
     "Read each prompt once, to continue it `n` times."
     logits = feed(ids[:, feed.seen :])
     if n > 1:
@@ -224,6 +222,19 @@ def note(keep: dict, scores: Tensor, logits: Tensor):
     "Keep what is asked for of this step: scores after the processors, or before them."
     for name, steps in keep.items():
         steps.append((scores if name == "scores" else logits).clone())
+
+# %% ../../nbs/14_generation.search.ipynb #best
+def best(scores: Tensor) -> Tensor:  # (b, v) -> (b,)
+    "The token with the highest score."
+    return scores.argmax(-1)
+
+
+def draw(
+    scores: Tensor,  # (b, v)
+    generator: torch.Generator | None = None,  # None: torch's own
+) -> Tensor:  # (b,)
+    "A token by its probability."
+    return torch.multinomial(scores.softmax(-1), 1, generator=generator)[:, 0]
 
 # %% ../../nbs/14_generation.search.ipynb #decode-2
 def decode(
@@ -258,18 +269,10 @@ def decode(
             return ids[:, :s]
         logits = feed(new[:, None])
 
-# %% ../../nbs/14_generation.search.ipynb #greedy-search
-def best(scores: Tensor) -> Tensor:  # (b, v) -> (b,)
-    "The token with the highest score."
-    return scores.argmax(-1)
-
-
-def draw(scores: Tensor, generator: torch.Generator | None = None) -> Tensor:  # (b, v) -> (b,)
-    "A token by its probability."
-    return torch.multinomial(scores.softmax(-1), 1, generator=generator)[:, 0]
-
 # %% ../../nbs/14_generation.search.ipynb #greedy-search-2
-def greedy_search(feed: Feed, ids: Tensor, finish: Finish, **options) -> Tensor:  # (b, longer)
+def greedy_search(
+    feed: Feed, ids: Tensor, finish: Finish, **options
+) -> Tensor:  # (b, longer)
     "The most likely token each time; `options` are those of `decode`."
     return decode(feed, ids, best, finish, **options)
 
@@ -322,23 +325,21 @@ class Places:
         self.scores = torch.full((b, n), LOW, device=device)
         self.taken = torch.zeros(b, n, dtype=torch.bool, device=device)
         self.ends = torch.full((b, n, 3), -1, device=device)
-        self.open = torch.ones(b, 1, dtype=torch.bool, device=device)  # can a place still be won?
+        self.open = torch.ones(b, 1, dtype=torch.bool, device=device)  # can be won?
         self.alpha, self.early, self.empty = alpha, early_stopping, True
 
     def apply(
         self, logp: Tensor, ended: Tensor, parent: Tensor, token: Tensor, step: int
     ):
-        "Candidates (b, k) of this step that ended compete with the texts that have a place."
+        "Candidates (b, k) that ended at this step compete for the places."
         n, self.empty = self.scores.shape[1], False
         allowed = ended.clone()
         allowed[:, n:] = False
         barred = (~allowed).float() + (~self.open).float()
         if self.early is True:
             barred += self.taken.all(-1, keepdim=True).float()
-        scores = torch.cat([
-            self.scores,
-            penalised(logp, step + 1, self.alpha) + barred * LOW
-        ], 1)
+        new = penalised(logp, step + 1, self.alpha) + barred * LOW
+        scores = torch.cat([self.scores, new], 1)
         self.scores, best = scores.topk(n)
         self.taken = torch.cat([self.taken, allowed], 1).gather(1, best)
         ends = torch.stack([torch.full_like(token, step), parent, token], -1)
@@ -363,15 +364,15 @@ def hopeless(
     return full or not places.open.any()
 
 # %% ../../nbs/14_generation.search.ipynb #best-of
-def best_of(logp: Tensor, k: int) -> tuple[Tensor, Tensor]:  # (b, n * v) -> (b, k) twice
-    "The `k` best: their scores and their places."
+def best_of(logp: Tensor, k: int) -> tuple[Tensor, Tensor]:  # (b, k) twice
+    "The `k` best of each row (b, n * v): their scores and their places."
     return logp.topk(k)
 
 
 def draw_of(
     logp: Tensor, k: int, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:  # (b, n * v) -> (b, k) twice
-    "`k` draws without putting back."
+) -> tuple[Tensor, Tensor]:  # (b, k) twice
+    "`k` draws of each row (b, n * v) without putting back."
     index = torch.multinomial(logp.softmax(-1), k, generator=generator)
     return logp.gather(1, index), index
 
@@ -381,7 +382,7 @@ def branch(
     running: Tensor,  # log-probability of the beams (b, n)
     k: int,  # how many candidates
     choose: Callable,  # `best_of` or `draw_of`
-) -> tuple[Tensor, Tensor, Tensor]:  # log-probabilities, rows they continue, tokens: (b, k) each
+) -> tuple[Tensor, Tensor, Tensor]:  # (b, k): log-probability, row continued, token
     "Candidates for the next step of all beams."
     (b, n), v = running.shape, logp.shape[-1]
     total = logp.view(b, n, v) + running[..., None]
@@ -413,12 +414,11 @@ def beam_search(
     feed: Feed,
     ids: Tensor,  # prompts (b, s)
     n: int,  # beams per prompt
-    finish: Finish,
-    places: Places,
+    finish: Finish, places: Places,
     processors: LogitsProcessorList | None = None,
     choose: Callable = best_of,
     keep: dict | None = None,  # {"scores": [], "logits": []}: filled if given
-) -> tuple[list, list]:  # tokens and parents of the beams, per step; `places` has the ends
+) -> tuple[list, list]:  # tokens and parents of the beams, per step; ends: in `places`
     "Follow the `n` best beginnings of each prompt."
     (b, start), tokens, parents = ids.shape, [], []
     logits, ids = begin(feed, ids, n)
@@ -445,14 +445,14 @@ def beam_search(
             return tokens, parents
         logits = feed(new[:, None])
 
-# %% ../../nbs/14_generation.search.ipynb #accept-draft
+# %% ../../nbs/14_generation.search.ipynb #accept-draft-2
 def accept_draft(
     draft: Tensor,  # drafted tokens (k,)
     q: Tensor,  # their distributions in the draft model (k, v)
     p: Tensor,  # and in the large model, with one place more (k + 1, v)
     generator: torch.Generator | None = None,
 ) -> Tensor:  # accepted tokens and one more (1 to k + 1,)
-    "Keep as much of a draft as the large model would have drawn. Leviathan and others, 2023."
+    "Keep as much of a draft as the large model would draw. Leviathan and others, 2023."
     place = torch.arange(len(draft), device=draft.device)
     ratio = p[place, draft] / q[place, draft]
     u = torch.rand(ratio.shape, generator=generator, device=ratio.device)
@@ -476,7 +476,7 @@ def write_draft(
     finish: Finish,
     processors: LogitsProcessorList | None = None,
     confidence: float = 0.0,  # stop after a token with a lower probability
-) -> tuple[Tensor, list]:  # ids with the draft (1, s + k), scores of each drafted token [(1, v)]
+) -> tuple[Tensor, list]:  # ids with the draft (1, s + k), its scores [(1, v)]
     "Let a small model go on for a few tokens."
     scores = []
     for _ in range(k):
@@ -497,7 +497,7 @@ def check_draft(
     pick: Callable | None,  # scores (n, v) -> tokens (n,); None: sampling by acceptance
     processors: LogitsProcessorList | None = None,
     generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:  # accepted tokens (1 to k + 1,), scores and logits (k + 1, v)
+) -> tuple[Tensor, Tensor, Tensor]:  # accepted (1 to k + 1,), scores, logits (k + 1, v)
     "Let the large model read a draft, and keep what it agrees with."
     n, s = len(q) + 1, draft.shape[1] - len(q)
     logits = scores = read(feed, draft[:, feed.seen :], n)[0, -n:]
@@ -570,17 +570,17 @@ class TextStreamer(BaseStreamer):
     "Prints the text word by word while it is being written."
 
     def __init__(
-        self,
-        tokenizer,  # decodes the ids
+        self, tokenizer,  # decodes the ids
         skip_prompt: bool = False,  # print only what is new
         **decode_kwargs,  # for `tokenizer.decode`, e.g. `skip_special_tokens=True`
     ):
-        self.tokenizer, self.skip_prompt, self.decode_kwargs = tokenizer, skip_prompt, decode_kwargs
-        self.token_cache, self.print_len, self.next_tokens_are_prompt = [], 0, True
+        self.tokenizer, self.decode_kwargs = tokenizer, decode_kwargs
+        self.skip_prompt, self.next_tokens_are_prompt = skip_prompt, True
+        self.token_cache, self.print_len = [], 0
 
     def put(self, value: Tensor):
         if value.ndim > 1 and len(value) > 1:
-            raise ValueError(f"a TextStreamer shows one text, but the batch has {len(value)}: "
+            raise ValueError(f"a TextStreamer shows one text, not {len(value)}: "
                              "generate one prompt, with num_return_sequences=1")
         prompt, self.next_tokens_are_prompt = self.next_tokens_are_prompt, False
         if not (prompt and self.skip_prompt):
@@ -591,7 +591,7 @@ class TextStreamer(BaseStreamer):
         text = self.tokenizer.decode(self.token_cache, **self.decode_kwargs)
         end = max(certain(text), self.print_len)
         new, self.print_len = text[self.print_len : end], end
-        if stream_end or text.endswith("\n"):  # start over: a long text is slow to decode
+        if stream_end or text.endswith("\n"):  # start over: long texts decode slowly
             self.token_cache, self.print_len = [], 0
         self.on_finalized_text(new, stream_end)
 
@@ -610,7 +610,7 @@ class TextIteratorStreamer(TextStreamer):
         self,
         tokenizer,
         skip_prompt: bool = False,
-        timeout: float | None = None,  # raise `queue.Empty` after so many seconds without a piece
+        timeout: float | None = None,  # seconds without a piece; then `queue.Empty`
         **decode_kwargs,
     ):
         super().__init__(tokenizer, skip_prompt, **decode_kwargs)
@@ -632,36 +632,22 @@ class TextIteratorStreamer(TextStreamer):
 
 # %% ../../nbs/14_generation.search.ipynb #defaults-dict
 DEFAULTS = dict(
-    max_length=20,
-    min_length=0,
-    do_sample=False,
-    num_beams=1,
-    num_return_sequences=1,
-    use_cache=True,
-    temperature=1.0,
-    top_k=50,
-    top_p=1.0,
-    typical_p=1.0,
-    epsilon_cutoff=0.0,
-    eta_cutoff=0.0,
-    repetition_penalty=1.0,
-    no_repeat_ngram_size=0,
-    length_penalty=1.0,
-    early_stopping=False,
-    output_scores=False,
-    return_dict_in_generate=False,
-    remove_invalid_values=False,
-    num_assistant_tokens=20,
-    num_assistant_tokens_schedule="constant",
+    max_length=20, min_length=0, use_cache=True,
+    do_sample=False, num_beams=1, num_return_sequences=1,
+    temperature=1.0, top_k=50, top_p=1.0, typical_p=1.0,
+    epsilon_cutoff=0.0, eta_cutoff=0.0,
+    repetition_penalty=1.0, no_repeat_ngram_size=0,
+    length_penalty=1.0, early_stopping=False,
+    output_scores=False, return_dict_in_generate=False, remove_invalid_values=False,
+    num_assistant_tokens=20, num_assistant_tokens_schedule="constant",
     assistant_confidence_threshold=0.4,
 )
 OPTIONAL = (  # nothing happens unless they are set
     "max_new_tokens min_new_tokens max_time stop_strings min_p bad_words_ids "
-    "sequence_bias forced_bos_token_id "
-    "forced_eos_token_id exponential_decay_length_penalty suppress_tokens "
-    "begin_suppress_tokens renormalize_logits "
-    "output_attentions output_hidden_states output_logits pad_token_id bos_token_id eos_token_id "
-    "decoder_start_token_id is_assistant"
+    "sequence_bias forced_bos_token_id forced_eos_token_id "
+    "exponential_decay_length_penalty suppress_tokens begin_suppress_tokens "
+    "renormalize_logits output_attentions output_hidden_states output_logits "
+    "pad_token_id bos_token_id eos_token_id decoder_start_token_id is_assistant"
 ).split()
 
 # %% ../../nbs/14_generation.search.ipynb #not-built-dict-name-values-that-do-nothi
@@ -896,7 +882,7 @@ class GenerationConfigSources(GenerationConfigFiles):
 
 # %% ../../nbs/14_generation.search.ipynb #generationconfig-3
 class GenerationConfig(GenerationConfigSources):
-    "Settings for `generate`. What isn't set is None. `generation/configuration_utils.py`."
+    "Settings for `generate`; None: not set. `generation/configuration_utils.py`."
 
     def __init__(self, **kwargs):
         given = set(kwargs)
@@ -909,7 +895,7 @@ class GenerationConfig(GenerationConfigSources):
         self.validate(given=given)
 
     def update(self, defaults_only=False, allow_custom_entries=False, **kwargs) -> dict:
-        "Change settings, only unset ones if `defaults_only`. Returns what is no setting."
+        "Change settings, or only unset ones (`defaults_only`). Returns the rest."
         unused = {}
         for name, value in kwargs.items():
             if not hasattr(self, name) and not allow_custom_entries:
@@ -927,21 +913,19 @@ class GenerationConfig(GenerationConfigSources):
             return "assisted_generation"
         return "sample" if self.do_sample else "greedy_search"
 
-# %% ../../nbs/14_generation.search.ipynb #settings
+# %% ../../nbs/14_generation.search.ipynb #settings-2
 def settings(
     given: GenerationConfig | None,  # the argument `generation_config`
     of_model: GenerationConfig,  # what came with the model
     kwargs: dict,  # further arguments of `generate`
-) -> tuple[GenerationConfig, dict]:  # everything filled in; arguments that are no settings
+) -> tuple[GenerationConfig, dict]:  # everything filled in; the arguments left over
     "The call goes before the model's file, and the file before the defaults."
     cfg = copy.deepcopy(given) if given is not None else GenerationConfig()
     named = {k: v for k, v in kwargs.items() if k in FIELDS or hasattr(cfg, k)}
     if given is not None and named:
-        warnings.warn(
-            f"`generation_config` was given together with {sorted(named)}: these go before it. "
-            "Better put everything in one place.",
-            stacklevel=4
-        )
+        warnings.warn(f"`generation_config` was given together with {sorted(named)}: "
+                      "these go before it. Better put everything in one place.",
+                      stacklevel=4)
     for layer in (of_model.__dict__, DEFAULTS):
         for name, value in layer.items():
             if not name.startswith("_") and getattr(cfg, name, None) is None:
@@ -1001,22 +985,22 @@ def prompt(inputs, rest: dict, bos: int | None, device=None) -> Tensor:  # (b, s
     return ids.to(device)
 
 # %% ../../nbs/14_generation.search.ipynb #guess-mask
-def guess_mask(ids: Tensor, pad: int | None, eos: list) -> Tensor | None:  # (b, s), 1 = real
-    "The mask that follows from the padding token; None if nothing is padded, or nobody knows."
+def guess_mask(
+    ids: Tensor, pad: int | None, eos: list
+) -> Tensor | None:  # (b, s), 1 = real
+    "The mask that follows from the padding token; None: nothing is padded, or unknown."
     if pad is None or pad in eos:
         if eos and len(ids) > 1:
             why = f"the padding token {pad} is also an end token"
             why = "there is no padding token" if pad is None else why
             warnings.warn(
-                f"a batch without `attention_mask`, which can't be told from the ids since {why}: "
-                "give the mask that the tokenizer returns",
-                stacklevel=4
-            )
+                "a batch without `attention_mask`, which can't be told from the ids "
+                f"since {why}: give the mask that the tokenizer returns", stacklevel=4)
         return None
     mask = ids != pad
     return None if mask.all() else mask.long()
 
-
+# %% ../../nbs/14_generation.search.ipynb #check-mask
 def check_mask(ids: Tensor, mask: Tensor | None, pad: int | None) -> Tensor | None:
     "The mask, or None if nothing is padded. Raises: ValueError for a wrong shape."
     if mask is not None and (mask.ndim != 2 or len(mask) != len(ids)
@@ -1089,7 +1073,7 @@ def content_rules(cfg, eos: list, mask: Tensor | None) -> list:
 
 # %% ../../nbs/14_generation.search.ipynb #cuts
 def length_rules(cfg, s: int, eos: list, allowed: Callable | None, device=None) -> list:
-    "Processors about where a text may end, and what is forced; the prompt has `s` tokens."
+    "Processors about where a text may end, and what is forced; `s`: prompt's tokens."
     made = []
     if eos and cfg.min_length:
         made.append(MinLengthLogitsProcessor(cfg.min_length, eos, device))
@@ -1151,8 +1135,7 @@ def criteria(cfg: GenerationConfig, eos: list, tokenizer=None) -> list:
         if tokenizer is None:
             raise ValueError(
                 f"`stop_strings`={cfg.stop_strings!r} can't be found in ids alone: "
-                "also give `tokenizer=`"
-            )
+                "also give `tokenizer=`")
         found.append(StopStringCriteria(tokenizer, cfg.stop_strings))
     return found + [EosTokenCriteria(eos)] * bool(eos)
 
@@ -1180,15 +1163,6 @@ class GenerateBeamDecoderOnlyOutput(ModelOutput):
     hidden_states: tuple | None
     past_key_values: object
 
-# %% ../../nbs/14_generation.search.ipynb #beam-results
-def beam_results(run, places: Places, tokens: list, parents: list) -> dict:
-    "Texts, scores and beams of a beam search, the best `num_return_sequences` of each prompt."
-    n = run.cfg.num_return_sequences
-    new, beams = trace(places.ends[:, :n].reshape(-1, 3), tokens, parents, run.fill)
-    texts = torch.cat([run.ids.repeat_interleave(n, 0), new], 1)
-    scores = places.scores[:, :n].reshape(-1) if run.cfg.output_scores else None
-    return dict(sequences=texts, sequences_scores=scores, beam_indices=beams)
-
 # %% ../../nbs/14_generation.search.ipynb #run
 @dataclass
 class Run:
@@ -1205,52 +1179,7 @@ class Run:
     streamer: BaseStreamer | None = None
     generator: torch.Generator | None = None
 
-# %% ../../nbs/14_generation.search.ipynb #run-plain
-def run_plain(run: Run) -> dict:
-    "Greedy search or sampling."
-    cfg = run.cfg
-    options = dict(
-        processors=run.processors,
-        copies=cfg.num_return_sequences,
-        pad=run.pad,
-        streamer=run.streamer,
-        keep=run.keep
-    )
-    if cfg.do_sample:
-        ids = sample(run.feed, run.ids, run.finish, run.generator, **options)
-    else:
-        ids = greedy_search(run.feed, run.ids, run.finish, **options)
-    return dict(sequences=ids)
-
-# %% ../../nbs/14_generation.search.ipynb #run-beams
-def run_beams(run: Run) -> dict:
-    "Beam search or beam sampling."
-    cfg, b = run.cfg, len(run.ids)
-    places = Places(
-        b, cfg.num_beams, cfg.length_penalty, cfg.early_stopping, run.ids.device
-    )
-    choose = functools.partial(
-        draw_of, generator=run.generator
-    ) if cfg.do_sample else best_of
-    steps = beam_search(
-        run.feed, run.ids, cfg.num_beams, run.finish, places, run.processors, choose,
-        run.keep
-    )
-    return beam_results(run, places, *steps)
-
-# %% ../../nbs/14_generation.search.ipynb #run-assisted
-def run_assisted(run: Run, assistant) -> dict:
-    "Greedy search or sampling with drafts."
-    cfg, _ = settings(None, model_settings(assistant), {})
-    drafts = Feed(assistant, run.feed.along, **run.feed.fixed)
-    ids = assisted_search(
-        run.feed, drafts, run.ids, run.finish, cfg.num_assistant_tokens,
-        cfg.assistant_confidence_threshold or 0.0, run.cfg.do_sample, run.processors,
-        run.generator, run.streamer, run.keep
-    )
-    return dict(sequences=ids)
-
-# %% ../../nbs/14_generation.search.ipynb #model-settings
+# %% ../../nbs/14_generation.search.ipynb #model-settings-2
 def model_settings(model) -> GenerationConfig:
     "The settings that came with a model: its `generation_config`, or what its config says."
     own = getattr(model, "generation_config", None)
@@ -1260,7 +1189,7 @@ def model_settings(model) -> GenerationConfig:
         ) if config is None else GenerationConfig.from_model_config(config)
     return own
 
-# %% ../../nbs/14_generation.search.ipynb #check-mode
+# %% ../../nbs/14_generation.search.ipynb #check-mode-2
 def check_mode(cfg: GenerationConfig, model, ids: Tensor, assistant, streamer):
     "Raises: ValueError for what this kind of search can't do."
     if streamer is not None and cfg.num_beams > 1:
@@ -1289,7 +1218,7 @@ def check_mode(cfg: GenerationConfig, model, ids: Tensor, assistant, streamer):
             "drafts need `use_cache=True`, without `output_attentions` and `output_hidden_states`"
         )
 
-# %% ../../nbs/14_generation.search.ipynb #prepare
+# %% ../../nbs/14_generation.search.ipynb #make-feed
 def make_feed(model, cfg, ids: Tensor, rest: dict, pad: int | None, eos: list) -> Feed:
     "The model with what goes along with the prompt; `rest` are the arguments for the model."
     mask, cache = rest.pop("attention_mask", None), rest.pop("past_key_values", None)
@@ -1307,7 +1236,7 @@ def make_feed(model, cfg, ids: Tensor, rest: dict, pad: int | None, eos: list) -
         feed.kept = {name.removeprefix("output_"): [] for name in asked}
     return feed
 
-# %% ../../nbs/14_generation.search.ipynb #make-processors
+# %% ../../nbs/14_generation.search.ipynb #make-processors-2
 def make_processors(
     cfg, feed: Feed, ids: Tensor, eos: list, allowed, own
 ) -> LogitsProcessorList:
@@ -1323,12 +1252,12 @@ def make_processors(
         made + [LogitNormalization()] * bool(cfg.renormalize_logits)
     )
 
-# %% ../../nbs/14_generation.search.ipynb #prepare-2
+# %% ../../nbs/14_generation.search.ipynb #prepare-3
 def prepare(
     model, inputs, generation_config, kwargs: dict, processors, stopping, allowed,
     assistant, streamer, tokenizer, generator
 ) -> Run:
-    "All that comes before the first step. Raises: ValueError, TypeError for wrong arguments."
+    "All that comes before the first step. Raises: ValueError, TypeError."
     own, config = model_settings(model), getattr(model, "config", None)
     cfg, rest = settings(generation_config, own, kwargs)
     ids = prompt(inputs, rest, cfg.bos_token_id, getattr(model, "device", None))
@@ -1336,12 +1265,9 @@ def prepare(
     check_mode(cfg, model, ids, assistant, streamer)
     check_token_ids(cfg, getattr(config, "vocab_size", None))
     layers = (SimpleNamespace(**kwargs), generation_config, own)
-    is_set = lambda name: any(
-        getattr(layer, name, None) is not None for layer in layers
-    )
-    fix_lengths(
-        cfg, ids.shape[1], is_set, getattr(config, "max_position_embeddings", None)
-    )
+    is_set = lambda name: any(getattr(x, name, None) is not None for x in layers)
+    limit = getattr(config, "max_position_embeddings", None)
+    fix_lengths(cfg, ids.shape[1], is_set, limit)
     eos = [] if cfg.eos_token_id is None else id_tensor(cfg.eos_token_id).tolist()
     pad = cfg.pad_token_id if cfg.pad_token_id is not None or not eos else eos[0]
     feed = make_feed(model, cfg, ids, rest, pad, eos)
@@ -1353,7 +1279,67 @@ def prepare(
     fill = -1 if pad is None else pad or (eos[0] if eos else 0)
     return Run(cfg, ids, feed, made, finish, keep, pad or 0, fill, streamer, generator)
 
-# %% ../../nbs/14_generation.search.ipynb #generate-2
+# %% ../../nbs/14_generation.search.ipynb #run-plain
+def run_plain(run: Run) -> dict:
+    "Greedy search or sampling."
+    cfg = run.cfg
+    options = dict(processors=run.processors, copies=cfg.num_return_sequences,
+                   pad=run.pad, streamer=run.streamer, keep=run.keep)
+    if cfg.do_sample:
+        ids = sample(run.feed, run.ids, run.finish, run.generator, **options)
+    else:
+        ids = greedy_search(run.feed, run.ids, run.finish, **options)
+    return dict(sequences=ids)
+
+# %% ../../nbs/14_generation.search.ipynb #run-beams
+def beam_results(run, places: Places, tokens: list, parents: list) -> dict:
+    "Texts, scores and beams: the best `num_return_sequences` of each prompt."
+    n = run.cfg.num_return_sequences
+    new, beams = trace(places.ends[:, :n].reshape(-1, 3), tokens, parents, run.fill)
+    texts = torch.cat([run.ids.repeat_interleave(n, 0), new], 1)
+    scores = places.scores[:, :n].reshape(-1) if run.cfg.output_scores else None
+    return dict(sequences=texts, sequences_scores=scores, beam_indices=beams)
+
+# %% ../../nbs/14_generation.search.ipynb #run-assisted
+def run_beams(run: Run) -> dict:
+    "Beam search or beam sampling."
+    cfg, b = run.cfg, len(run.ids)
+    n, alpha, early = cfg.num_beams, cfg.length_penalty, cfg.early_stopping
+    places = Places(b, n, alpha, early, run.ids.device)
+    drawn = functools.partial(draw_of, generator=run.generator)
+    choose = drawn if cfg.do_sample else best_of
+    steps = beam_search(run.feed, run.ids, n, run.finish, places,
+                        run.processors, choose, run.keep)
+    return beam_results(run, places, *steps)
+
+# %% ../../nbs/14_generation.search.ipynb #check-mode
+def run_assisted(run: Run, assistant) -> dict:
+    "Greedy search or sampling with drafts."
+    cfg, _ = settings(None, model_settings(assistant), {})
+    drafts = Feed(assistant, run.feed.along, **run.feed.fixed)
+    ids = assisted_search(
+        run.feed, drafts, run.ids, run.finish, cfg.num_assistant_tokens,
+        cfg.assistant_confidence_threshold or 0.0, run.cfg.do_sample, run.processors,
+        run.generator, run.streamer, run.keep
+    )
+    return dict(sequences=ids)
+
+# %% ../../nbs/14_generation.search.ipynb #prepare
+def run_search(run: Run, assistant=None) -> dict:
+    "The search that the settings ask for."
+    if run.cfg.num_beams > 1:
+        return run_beams(run)
+    return run_plain(run) if assistant is None else run_assisted(run, assistant)
+
+# %% ../../nbs/14_generation.search.ipynb #prepare-2
+def unseen(model, cfg: GenerationConfig, *guests) -> bool:
+    "Do only ids leave, and does nobody look on? `guests` are the caller's own objects."
+    modules = model.modules() if isinstance(model, torch.nn.Module) else ()
+    hooks = any(m._forward_hooks or m._forward_pre_hooks for m in modules)
+    asked = cfg.return_dict_in_generate
+    return not (asked or hooks or any(guest is not None for guest in guests))
+
+# %% ../../nbs/14_generation.search.ipynb #outputs
 def outputs(run: Run, out: dict):
     "Everything that was asked for, as one object."
     beams = run.cfg.num_beams > 1
@@ -1361,16 +1347,16 @@ def outputs(run: Run, out: dict):
     steps = {name: tuple(x) for name, x in {**run.keep, **run.feed.kept}.items()}
     return kind(**out, **steps, past_key_values=run.feed.cache)
 
-# %% ../../nbs/14_generation.search.ipynb #generate-3
+# %% ../../nbs/14_generation.search.ipynb #generate-2
 @torch.no_grad()
 def generate(
     model,  # anything that can be called with ids and returns `.logits`
-    inputs: Tensor | None = None,  # prompts (b, s), also as `input_ids=`; None: `bos_token_id`
+    inputs: Tensor | None = None,  # prompts (b, s), or `input_ids=`; None: start anew
     generation_config: GenerationConfig | None = None,  # settings; None: the model's
-    logits_processor: list | None = None,  # processors of yours: after our rules, before the cuts
+    logits_processor: list | None = None,  # yours: after our rules, before the cuts
     stopping_criteria: list | None = None,  # criteria of yours
-    prefix_allowed_tokens_fn: Callable | None = None,  # (prompt number, ids) -> next ids
-    synced_gpus: bool | None = None,  # accepted, and not needed here
+    prefix_allowed_tokens_fn: Callable | None = None,  # (prompt number, ids) -> ids
+    synced_gpus: bool | None = None,  # accepted, not needed here
     assistant_model=None,  # a small model that writes drafts
     streamer: BaseStreamer | None = None,  # shown the text while it is written
     *,
@@ -1383,20 +1369,16 @@ def generate(
         model, inputs, generation_config, kwargs, logits_processor, stopping_criteria,
         prefix_allowed_tokens_fn, assistant_model, streamer, tokenizer, generator
     )
-    cfg = run.cfg
     if streamer is not None:
-        streamer.put(run.ids.repeat_interleave(cfg.num_return_sequences, 0).cpu())
-    if cfg.num_beams > 1:
-        out = run_beams(run)
-    else:
-        out = run_plain(run) if assistant_model is None else run_assisted(
-            run, assistant_model
-        )
+        streamer.put(run.ids.repeat_interleave(run.cfg.num_return_sequences, 0).cpu())
+    guests = (logits_processor, stopping_criteria, prefix_allowed_tokens_fn, streamer,
+              kwargs.get("past_key_values"))
+    with torch.inference_mode() if unseen(model, run.cfg, *guests) else torch.no_grad():
+        out = run_search(run, assistant_model)
     if streamer is not None:
         streamer.end()
-    if not cfg.return_dict_in_generate:
-        return out["sequences"]
-    return outputs(run, out)
+    asked = run.cfg.return_dict_in_generate
+    return outputs(run, out) if asked else out["sequences"].clone()
 
 # %% ../../nbs/14_generation.search.ipynb #generationmixin
 class GenerationMixin:
@@ -1444,9 +1426,8 @@ def transition_scores(
     table = torch.stack(scores, 1)  # (rows, new, v)
     table = table.log_softmax(-1) if normalize_logits else table
     if beam_indices is None:
-        beam_indices = torch.arange(
-            len(sequences), device=sequences.device
-        )[:, None].expand(-1, table.shape[1])
+        rows = torch.arange(len(sequences), device=sequences.device)
+        beam_indices = rows[:, None].expand(-1, table.shape[1])
     n = int((beam_indices >= 0).sum(-1).max())
     rows, steps = beam_indices[:, :n], torch.arange(n, device=sequences.device)
     return table[rows.clamp(min=0), steps, sequences[:, -n:]].masked_fill(rows < 0, 0)
