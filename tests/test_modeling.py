@@ -627,3 +627,11 @@ def test_no_work_quadratic_in_names():
         return calls[0]
 
     assert count(1000) < 12 * count(100)
+
+
+@pytest.mark.parametrize("name, remedy", [("generate", "AutoModelForCausalLM"), ("chat", "generate"), ("nothing", "no attribute")])
+def test_missing_methods_say_what_to_do(name, remedy):
+    model = BertModel(BertConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=1, intermediate_size=8))
+    assert not hasattr(model, name)
+    with pytest.raises(AttributeError, match=remedy):
+        getattr(model, name)

@@ -80,6 +80,8 @@ class GPT2Attention(nn.Module):
 
     def __init__(self, config: GPT2Config, layer_idx: int = 0):
         super().__init__()
+        if config.add_cross_attention:
+            raise NotImplementedError("add_cross_attention=True: there is no encoder here")
         d = config.n_embd
         self.config, self.h = config, config.n_head
         self.scale = attention_scale(config, layer_idx)
