@@ -41,21 +41,24 @@ SIGNS = str.maketrans({" ": "·", "▁": "·", "\n": "¶", "\t": "→"})
 def readable(
     tokens: list[str],  # the tokens of one text, as `tokenizer.tokenize` gives them
 ) -> list[str]:
-    "Tokens as a person would write them: no `Ġ`, spaces as `·`, stray bytes as `\\xe4`."
+    "Tokens as a person writes them: no `Ġ`, spaces as `·`, parts of letters as `\\xe4`."
     if isinstance(tokens, str):
-        raise ValueError(f"tokens is one string, {tokens!r}; pass a list: tokenizer.tokenize(text)")
+        raise ValueError(f"tokens is one string, {tokens!r}; "
+                         "pass a list: tokenizer.tokenize(text)")
     if byte_level(tokens):
         tokens = [token_bytes(t).decode("utf-8", "backslashreplace") for t in tokens]
     return [t.translate(SIGNS) for t in tokens]
 
 # %% ../nbs/17_viz.ipynb #fonts
-CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei",
-             "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei",
-             "Noto Sans CJK JP", "Noto Sans CJK KR", "Arial Unicode MS")
+CJK_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Hiragino Sans GB", "Heiti SC",
+    "Microsoft YaHei", "SimHei", "Noto Sans CJK JP", "Noto Sans CJK KR", "Arial Unicode MS",
+)
 
 
 def fonts() -> list[str]:
-    "Matplotlib's font, and behind it the fonts with Chinese letters that are installed."
+    "Matplotlib's font, and behind it those for Chinese letters that are installed."
     from matplotlib import font_manager, rcParams
 
     there = {f.name for f in font_manager.fontManager.ttflist}
@@ -72,7 +75,7 @@ def letters(names: tuple[str, ...]) -> frozenset[int]:
 
 # %% ../nbs/17_viz.ipynb #drawable
 def drawable(text: str) -> str:
-    "`text` for matplotlib: letters without a glyph become `□`, and `$` starts no formula."
+    "`text` for matplotlib: letters that no font has become `□`, `$` starts no formula."
     known = letters(tuple(fonts()))
     return "".join(c if ord(c) in known else "□" for c in text).replace("$", r"\$")
 
@@ -100,7 +103,9 @@ def canvas(ax, width: float, height: float):
     "`ax`, or new axes in a figure of `width` x `height` inches."
     import matplotlib.pyplot as plt
 
-    return plt.figure(figsize=(width, height), layout="constrained").add_subplot() if ax is None else ax
+    if ax is not None:
+        return ax
+    return plt.figure(figsize=(width, height), layout="constrained").add_subplot()
 
 # %% ../nbs/17_viz.ipynb #paint-2
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, RED)
@@ -108,7 +113,7 @@ DARK = "#1a1a1a"  # text on a full colour
 
 
 def paint(words: list[int | None]) -> list[tuple[str, bool]]:
-    "Colour of each piece, and whether it begins a word: a colour per word, grey for None."
+    "A colour per word, grey for None, and whether a piece begins a word."
     colours = [INK if w is None else PALETTE[w % 4] for w in words]
     begins = [i == 0 or w is None or w != words[i - 1] for i, w in enumerate(words)]
     return list(zip(colours, begins))
@@ -117,11 +122,12 @@ def paint(words: list[int | None]) -> list[tuple[str, bool]]:
 def same_length(tokens: list[str], other, name: str):
     "Raises: ValueError unless there is one of `other` for each token."
     if other is not None and len(other) != len(tokens):
-        raise ValueError(f"{len(tokens)} tokens, but {len(other)} {name}: they must be of one text")
+        raise ValueError(f"{len(tokens)} tokens, but {len(other)} {name}: "
+                         "they must be of the same text")
 
 
 def pieces(tokens, ids, words) -> list[tuple]:
-    "For each token: text, id or empty, colour, begins a word? Raises: ValueError for other lengths."
+    "For each token: text, id or empty, colour, begins a word? Raises: as `same_length`."
     texts = readable(tokens)
     same_length(tokens, ids, "ids")
     same_length(tokens, words, "words")
@@ -129,7 +135,7 @@ def pieces(tokens, ids, words) -> list[tuple]:
     paints = paint(word_numbers(tokens) if words is None else list(words))
     return [(t, i, *p) for t, i, p in zip(texts, ids, paints)]
 
-
+# %% ../nbs/17_viz.ipynb #token-strip
 def places(
     widths: list[float],  # inches
     width: float,  # of a line
@@ -145,14 +151,14 @@ def places(
     return found
 
 
-def draw_piece(ax, x: float, y: float, w: float, text: str, i: str, colour: str, begins: bool):
+def draw_piece(ax, x, y, w, text: str, i: str, colour: str, begins: bool):
     "One box with its text and its id: full where a word begins, else an outline."
     from matplotlib.patches import Rectangle
 
     box = Rectangle((x, y), w, 0.26, fc=colour if begins else "none", ec=colour)
     ax.add_patch(box)
-    how = dict(ha="center", va="center", fontfamily=fonts())
-    ax.text(x + w / 2, y + 0.14, drawable(text), fontsize=9, color=DARK if begins else INK, **how)
+    ink, how = DARK if begins else INK, dict(ha="center", va="center", fontfamily=fonts())
+    ax.text(x + w / 2, y + 0.14, drawable(text), fontsize=9, color=ink, **how)
     ax.text(x + w / 2, y + 0.35, i, fontsize=6.5, **how)
 
 
@@ -161,17 +167,17 @@ def inches(text: str, i: str) -> float:
     wide = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
     return 0.12 + max(0.095 * wide, 0.062 * len(i))
 
-# %% ../nbs/17_viz.ipynb #token-strip
+# %% ../nbs/17_viz.ipynb #token-strip-2
 @in_style()
 def token_strip(
     tokens: list[str],  # of one text
     ids: list[int] | None = None,  # their ids, written below
     *,
-    words: list[int | None] | None = None,  # `encoding.word_ids()`; read off the marks if None
+    words: list | None = None,  # `encoding.word_ids()`; read off the marks if None
     width: float = 7.5,  # inches; longer texts go on in a new line
     ax=None,  # where to draw; a new figure if None
 ):  # -> matplotlib Axes
-    "Draw how a text was cut. Raises: ValueError unless there is an id and a word per token."
+    "Draw how a text was cut. Raises: ValueError if ids or words are of another length."
     boxes = pieces(tokens, ids, words)
     widths = [inches(text, i) for text, i, *_ in boxes]
     spots = places(widths, width)
@@ -196,12 +202,14 @@ def token_html(
     tokens: list[str],  # of one text
     ids: list[int] | None = None,  # shown when the mouse rests on a piece
     *,
-    words: list[int | None] | None = None,  # `encoding.word_ids()`; read off the marks if None
+    words: list | None = None,  # `encoding.word_ids()`; read off the marks if None
 ) -> Markup:
-    "A text and its cuts as HTML. Raises: ValueError unless there is an id and a word per token."
-    box = "border:1px solid {};border-radius:3px;padding:1px 3px;margin:1px;display:inline-block"
-    full = f";background:{{}};color:{DARK}"
-    spans = [f'<span title="{i}" style="{(box + full * begins).format(colour, colour)}">{html.escape(text)}</span>'
+    "A text and its cuts as HTML. Raises: ValueError if ids or words are of another length."
+    box = "border:1px solid {0};border-radius:3px;padding:1px 3px;margin:1px;" \
+          "display:inline-block"
+    full = f"{box};background:{{0}};color:{DARK}"
+    span = '<span title="{}" style="{}">{}</span>'
+    spans = [span.format(i, (full if begins else box).format(colour), html.escape(text))
              for text, i, colour, begins in pieces(tokens, ids, words)]
     return Markup("<div>" + "".join(spans) + "</div>")
 
@@ -214,58 +222,62 @@ def to_array(x) -> np.ndarray:
 
 
 def one_text(
-    layer,  # weights of a layer (b, h, q, k), of one text (h, q, k), or of one head (q, k)
+    layer,  # weights of a layer (b, h, q, k), a text (h, q, k) or a head (q, k)
     item: int | None,  # which text of the batch
 ) -> np.ndarray:  # (h, q, k)
-    "The heads of one text. Raises: ValueError for other shapes, or if the text is not clear."
+    "The heads of one text. Raises: ValueError, IndexError if shape or text don't fit."
     a = to_array(layer)
     if a.ndim not in (2, 3, 4):
-        raise ValueError(f"weights have the shape {a.shape}; they must be (batch, heads, queries, keys)")
+        raise ValueError(f"weights have the shape {a.shape}; "
+                         "they must be (batch, heads, queries, keys)")
     if a.ndim < 4:
         return a if a.ndim == 3 else a[None]
     if item is None and len(a) > 1:
-        raise ValueError(f"the batch holds {len(a)} texts: say which one, item=0 to item={len(a) - 1}")
+        raise ValueError(f"the batch holds {len(a)} texts: say which one, "
+                         f"item=0 to item={len(a) - 1}")
     if item is not None and not -len(a) <= item < len(a):
         raise IndexError(f"item={item}, but the batch holds {len(a)} texts")
     return a[item or 0]
 
 # %% ../nbs/17_viz.ipynb #weights-of
-NO_WEIGHTS = ("there are no attention weights here: call the model with output_attentions=True "
-              '(and, in transformers, load it with attn_implementation="eager")')
+NO_WEIGHTS = (
+    "there are no attention weights here: call the model with output_attentions=True "
+    '(and, in transformers, load it with attn_implementation="eager")'
+)
 
 
 def weights_of(attentions):
-    "The weights in a model's outputs, or as they were given. Raises: ValueError if there are none."
+    "The weights in a model's outputs, or as they were given. Raises: ValueError if none."
     if isinstance(attentions, dict) or hasattr(attentions, "attentions"):
         attentions = getattr(attentions, "attentions", None)
     many = isinstance(attentions, (tuple, list))
-    if attentions is None or (many and (not attentions or any(a is None for a in attentions))):
+    if attentions is None or (many and (not attentions or attentions[0] is None)):
         raise ValueError(NO_WEIGHTS)
-    if many and isinstance(attentions[0], (tuple, list)) and hasattr(attentions[0][0], "shape"):
+    if many and isinstance(attentions[0], tuple):
         raise ValueError(f"these are the weights of {len(attentions)} steps of generate; "
                          "pass one step: attentions[0]")
     return attentions
 
 # %% ../nbs/17_viz.ipynb #stack-attentions
 def stack_attentions(
-    attentions,  # outputs, `outputs.attentions`, one layer (b, h, q, k), or a table (q, k)
+    attentions,  # outputs, `outputs.attentions`, a layer (b, h, q, k), a table (q, k)
     item: int | None = None,  # which text of the batch; needed if there are several
 ) -> np.ndarray:  # (layers, heads, queries, keys)
-    "All tables of one text on one stack. Raises: ValueError if there are none, or odd ones."
+    "All tables of one text on a stack. Raises: ValueError if there are none, or odd ones."
     given = weights_of(attentions)
     layers = given if isinstance(given, (tuple, list)) else [given]
     return np.stack([one_text(layer, item) for layer in layers])
 
 # %% ../nbs/17_viz.ipynb #fade
 def fade(colour: str, below: str | None = None, n: int = 128):
-    "A colour map from clear to `colour`; with `below`, from that over clear to `colour`."
+    "A colour map from clear to `colour`, or from `below` over clear to `colour`."
     from matplotlib.colors import ListedColormap, to_rgb
 
     up = [(*to_rgb(colour), i / n) for i in range(n + 1)]
     down = [] if below is None else [(*to_rgb(below), i / n) for i in range(n, 0, -1)]
     return ListedColormap(down + up)
 
-
+# %% ../nbs/17_viz.ipynb #heatmap
 def mark(axis, labels, n: int, room: float):
     "Write `labels` (numbers if None) at the `n` places of an axis `room` inches long."
     names = range(n) if labels is None else [drawable(o) for o in labels]
@@ -276,9 +288,9 @@ def mark(axis, labels, n: int, room: float):
 
 
 def check_table(table, rows, columns):
-    "Raises: ValueError unless the table is one, with a label for every row and every column."
+    "Raises: ValueError unless it is a table with a label for every row and column."
     if table.ndim != 2 or not table.size:
-        raise ValueError(f"a heat map needs a table (rows, columns), not the shape {table.shape}")
+        raise ValueError(f"a heat map needs (rows, columns), not the shape {table.shape}")
     for n, labels, name in zip(table.shape, (rows, columns), ("rows", "columns")):
         if labels is not None and len(labels) != n:
             raise ValueError(f"{len(labels)} labels for {n} {name}")
@@ -288,38 +300,39 @@ def write_numbers(ax, table, top: float, digits: int):
     "The numbers of a table in its fields."
     from matplotlib.patheffects import withStroke
 
-    edge = [withStroke(linewidth=1.2, foreground="#444444")]  # legible on any shade, on any page
+    edge = [withStroke(linewidth=1.2, foreground="#444444")]  # legible on any shade
     for (i, j), x in np.ndenumerate(table):
         strong = abs(x) > 0.3 * top
         ax.text(j, i, f"{x:.{digits}f}", ha="center", va="center", fontsize=8,
                 color="white" if strong else INK, path_effects=edge if strong else None)
 
-# %% ../nbs/17_viz.ipynb #heatmap
+# %% ../nbs/17_viz.ipynb #heatmap-2
 @in_style()
 def heatmap(
     table,  # numbers (rows, columns)
     rows: list[str] | None = None,  # labels; numbers from 0 if None
     columns: list[str] | None = None,
     *,
-    top: float | None = None,  # the number with the full colour; the largest there is if None
+    top: float | None = None,  # the number with the full colour; the largest if None
     digits: int | None = None,  # write the numbers with so many digits
     title: str = "",
     ax=None,  # where to draw; a new figure if None
 ):  # -> matplotlib Axes
-    "Draw a table as colours: blue above zero, red below. Raises: ValueError for odd labels."
+    "A table as colours: blue above zero, red below. Raises: ValueError for odd labels."
     table = to_array(table)
     check_table(table, rows, columns)
     (r, c), cell = table.shape, 0.22 if digits is None else 0.42
-    left, below = (0.4 + 0.07 * max(map(len, names or [""])) for names in (rows, columns))
-    ax = canvas(ax, min(7.5, cell * c + left + 0.5), min(7.5, 0.8 * cell * r + below + 0.5))
+    left, low = (0.9 + 0.07 * max(map(len, o or [""])) for o in (rows, columns))
+    ax = canvas(ax, min(7.5, cell * c + left), min(7.5, 0.8 * cell * r + low))
     top = top or np.nanmax(np.abs(table)) or 1.0
     signed = table.min() < 0
-    ax.imshow(table, cmap=fade(BLUE, RED if signed else None), vmin=-top if signed else 0, vmax=top,
-              aspect="auto", interpolation="nearest")
+    ax.imshow(table, cmap=fade(BLUE, RED if signed else None), aspect="auto",
+              vmin=-top if signed else 0, vmax=top, interpolation="nearest")
     room = ax.get_position().size * ax.figure.get_size_inches()
     mark(ax.xaxis, columns, c, room[0])
     mark(ax.yaxis, rows, r, room[1])
-    ax.tick_params(axis="x", rotation=90 if columns and max(map(len, columns)) > 2 else 0)
+    if columns and max(map(len, columns)) > 2:
+        ax.tick_params(axis="x", rotation=90)
     ax.set_title(title)
     if digits is not None:
         write_numbers(ax, table, top, digits)
@@ -327,7 +340,7 @@ def heatmap(
 
 # %% ../nbs/17_viz.ipynb #choose
 def choose(maps, layer: int, head: int | None) -> tuple[np.ndarray, str]:
-    "One table and its name; the mean over heads for None. Raises: IndexError for what isn't there."
+    "One table and its name; head None: their mean. Raises: IndexError."
     layers, heads = maps.shape[:2]
     for i, n, name in ((layer, layers, "layer"), (head, heads, "head")):
         if i is not None and not -n <= i < n:
@@ -338,12 +351,12 @@ def choose(maps, layer: int, head: int | None) -> tuple[np.ndarray, str]:
 
 
 def token_axes(tokens, queries, shape: tuple) -> tuple[list | None, list | None]:
-    "Labels of rows and columns. Raises: ValueError unless there is one per query and key."
+    "Labels of rows and columns. Raises: ValueError unless there is one for each."
     if tokens is None:
         return queries, None
     q, k = shape
     if len(tokens) != k:
-        raise ValueError(f"{len(tokens)} tokens, but the weights are of {k}: pass all of them, "
+        raise ValueError(f"{len(tokens)} tokens, but the weights are of {k}: pass all, "
                          "special tokens and padding too (encoding.tokens())")
     columns = readable(tokens)
     rows = columns[k - q :] if queries is None else readable(queries)
@@ -364,28 +377,34 @@ def attention_map(
     top: float | None = None,  # the weight with the full colour; the largest if None
     ax=None,  # where to draw; a new figure if None
 ):  # -> matplotlib Axes
-    "One table of attention: rows look at columns. Raises: ValueError, IndexError for a bad fit."
+    "One table of attention: rows look at columns. Raises: ValueError, IndexError."
     weights, name = choose(stack_attentions(attentions, item), layer, head)
     rows, columns = token_axes(tokens, queries, weights.shape)
     return heatmap(weights, rows, columns, top=top, title=name, ax=ax)
 
 # %% ../nbs/17_viz.ipynb #panels
-def panels(maps, tokens, top: float, columns: int):
-    "A figure of small tables, `columns` in a row; labels only where there is room for them."
+def panels(n: int, columns: int):
+    "A figure for `n` small tables, `columns` in a row, and their axes."
     import matplotlib.pyplot as plt
 
-    tables = [(l, h) for l in range(maps.shape[0]) for h in range(maps.shape[1])]
-    rows = -(-len(tables) // columns)
-    side = 7.3 / max(columns, 3)
-    fig, axes = plt.subplots(rows, columns, figsize=(side * columns + 0.2, min(side * rows + 0.3, 9.5)),
-                             squeeze=False, layout="constrained")
-    cmap, room = fade(BLUE), side / max(maps.shape[-1], 1) > 0.07 and tokens is not None
-    for ax in axes.flat[len(tables):]:
+    rows, side = -(-n // columns), 7.3 / max(columns, 3)
+    size = side * columns + 0.2, min(side * rows + 0.3, 9.5)
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for ax in axes.flat[n:]:
         ax.axis("off")
-    for ax, (l, h) in zip(axes.flat, tables):
-        ax.imshow(maps[l, h], cmap=cmap, vmin=0, vmax=top, aspect="auto", interpolation="nearest")
-        ax.set(xticks=[], yticks=[])
-        yield fig, ax, (l, h), room
+    plt.close(fig)  # shown once, as the result of a cell
+    return fig, axes.flat[:n], side
+
+
+def small_table(ax, table, rows, columns, top: float, first: bool):
+    "One table of a grid; with labels if they are given, those of rows on the first only."
+    ax.imshow(table, cmap=fade(BLUE), vmin=0, vmax=top, aspect="auto", interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    if columns:
+        mark(ax.xaxis, columns, len(columns), 9)
+        ax.tick_params(axis="x", rotation=90)
+    if columns and first:
+        mark(ax.yaxis, rows, len(rows), 9)
 
 # %% ../nbs/17_viz.ipynb #attention-grid
 @in_style()
@@ -399,42 +418,37 @@ def attention_grid(
     top: float = 1.0,  # the weight with the full colour
 ):  # -> matplotlib Figure
     "All heads of some layers: a row per layer. Raises: as `attention_map`."
-    import matplotlib.pyplot as plt
-
     maps = stack_attentions(attentions, item)
     ls, hs = (range(n) if o is None else o for n, o in zip(maps.shape, (layers, heads)))
-    maps = np.stack([[choose(maps, l, h)[0] for h in hs] for l in ls])  # (l, h, q, k)
-    rows, columns = token_axes(tokens, None, maps.shape[2:])
+    rows, names = token_axes(tokens, None, maps.shape[2:])
     width = len(hs) if len(ls) > 1 else min(len(hs), 4)
-    for n, (fig, ax, (l, h), room) in enumerate(panels(maps, tokens, top, width)):
-        ax.set_title(f"layer {ls[l]}, head {hs[h]}" if room or width < 5 else f"{ls[l]}.{hs[h]}", fontsize=9, pad=3)
-        if room:
-            mark(ax.xaxis, columns, maps.shape[3], 9)
-            ax.tick_params(axis="x", rotation=90)
-        if room and n % width == 0:
-            mark(ax.yaxis, rows, maps.shape[2], 9)
-    plt.close(fig)
+    fig, axes, side = panels(len(ls) * len(hs), width)
+    if side / maps.shape[3] < 0.07:
+        names = None  # no room
+    for n, (ax, (l, h)) in enumerate(zip(axes, ((l, h) for l in ls for h in hs))):
+        small_table(ax, choose(maps, l, h)[0], rows, names, top, n % width == 0)
+        ax.set_title(f"layer {l}, head {h}" if width < 5 else f"{l}.{h}", fontsize=9, pad=3)
     return fig
 
 # %% ../nbs/17_viz.ipynb #draw-lines
 def draw_lines(ax, weights, colour: str, least: float):
-    "A line from every query on the left to every key on the right, as strong as its weight."
+    "A line from each query, on the left, to each key, as strong as its weight."
     from matplotlib.collections import LineCollection
 
     strong = np.argwhere(weights >= least)
     w = np.clip([weights[i, j] for i, j in strong], 0, 1)
-    lines = LineCollection([[(0, i), (1, j)] for i, j in strong], colors=colour, alpha=w if len(w) else None,
-                           linewidths=0.4 + 2.2 * w)
-    ax.add_collection(lines)
+    ends = [[(0, i), (1, j)] for i, j in strong]
+    if ends:
+        ax.add_collection(LineCollection(ends, colors=colour, alpha=w, linewidths=0.4 + 2.2 * w))
 
 
 def write_columns(ax, rows, columns, query: int | None):
     "The tokens down both sides."
     for x, labels, side in ((-0.04, rows, "right"), (1.04, columns, "left")):
         for i, label in enumerate(labels):
-            bold = x < 0 and i == query
-            ax.text(x, i, drawable(str(label)), ha=side, va="center", fontsize=8.5, fontfamily=fonts(),
-                    color=BLUE if bold else INK, fontweight="bold" if bold else "normal")
+            bold = dict(color=BLUE, fontweight="bold") if x < 0 and i == query else {}
+            ax.text(x, i, drawable(label), ha=side, va="center", fontsize=8.5,
+                    fontfamily=fonts(), **bold)
     ax.set(xlim=(-0.6, 1.6), ylim=(max(len(rows), len(columns)) - 0.5, -0.5))
     ax.axis("off")
 
@@ -453,7 +467,7 @@ def head_view(
 ):  # -> matplotlib Axes
     "Lines from each token to those that it looks at. Raises: as `attention_map`."
     maps = stack_attentions(attentions, item)
-    heads = [head] if isinstance(head, int) else range(maps.shape[1]) if head is None else head
+    heads = range(maps.shape[1]) if head is None else np.atleast_1d(head).tolist()
     rows, columns = token_axes(tokens, None, maps.shape[2:])
     if query is not None and not -len(rows) <= query < len(rows):
         raise IndexError(f"query={query}, but there are {len(rows)} tokens")
@@ -465,7 +479,9 @@ def head_view(
         draw_lines(ax, weights * only, PALETTE[n % len(PALETTE)], least)
     write_columns(ax, rows, columns, query)
     which = "all heads" if head is None else f"heads {', '.join(map(str, heads))}"
-    ax.set_title(name if len(heads) == 1 else f"{name.split(',')[0]}, {which}", fontsize=10)
+    if len(heads) > 1:
+        name = f"{name.split(',')[0]}, {which}"
+    ax.set_title(name, fontsize=10)
     return ax
 
 # %% ../nbs/17_viz.ipynb #attention-entropy
@@ -480,26 +496,26 @@ def attention_entropy(
 
 # %% ../nbs/17_viz.ipynb #units
 def units(vectors) -> np.ndarray:  # (n, d), each row of length 1; a zero row stays zero
-    "Rows brought to length 1. Raises: ValueError unless the vectors are a table (n, d)."
+    "Rows brought to length 1. Raises: ValueError unless they are a table (n, d)."
     v = to_array(vectors)
     if v.ndim != 2 or not v.size:
-        raise ValueError(f"vectors have the shape {v.shape}; they must be (n, d), a row for each")
+        raise ValueError(f"vectors have the shape {v.shape}; they must be (n, d)")
     return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12)
 
 
 def nearest(
     vectors,  # (n, d)
-    query: int | np.ndarray,  # the number of a row, which is then left out; or a vector (d,)
+    query: int | np.ndarray,  # a row, which is then left out; or a vector (d,)
     k: int = 8,  # how many
 ) -> tuple[list[int], list[float]]:  # rows and their cosines, nearest first
-    "The rows that point most nearly as the query does. Raises: ValueError, IndexError for misfits."
+    "The rows that point most nearly as the query. Raises: ValueError, IndexError."
     v = units(vectors)
     row = query if isinstance(query, (int, np.integer)) else None
     if row is not None and not -len(v) <= row < len(v):
         raise IndexError(f"row {row}, but there are {len(v)} vectors")
     q = v[row] if row is not None else units(to_array(query)[None])[0]
     if len(q) != v.shape[1]:
-        raise ValueError(f"the query has {len(q)} numbers, the vectors have {v.shape[1]}")
+        raise ValueError(f"the query has {len(q)} numbers, the vectors {v.shape[1]}")
     cosines = v @ q
     if row is not None:
         cosines[row] = -np.inf
@@ -517,15 +533,16 @@ def bars(
     title: str = "",
     ax=None,  # where to draw; a new figure if None
 ):  # -> matplotlib Axes
-    "Named numbers as bars, from the top down. Raises: ValueError unless there is one per name."
+    "Named numbers as bars, from the top. Raises: ValueError unless there is one per name."
     rows = np.atleast_2d(to_array(numbers))
     if rows.ndim != 2 or rows.shape[1] != len(names):
-        raise ValueError(f"{len(names)} names, but numbers of the shape {to_array(numbers).shape}")
+        raise ValueError(f"{len(names)} names, but numbers of the shape {rows.shape}")
     ax, m = canvas(ax, 4.5, 0.6 + (0.1 + 0.14 * len(rows)) * len(names)), len(rows)
     for i, row in enumerate(rows):
         y = np.arange(len(names)) + (i - (m - 1) / 2) * 0.8 / m
-        made = ax.barh(y, row, 0.8 / m, color=PALETTE[i % len(PALETTE)], label=labels and labels[i])
-        ax.bar_label(made, fmt=f"%.{digits}f", padding=2, fontsize=8 if m == 1 else 6.5, color=INK)
+        colour, name = PALETTE[i % len(PALETTE)], labels[i] if labels else None
+        made = ax.barh(y, row, 0.8 / m, color=colour, label=name)
+        ax.bar_label(made, fmt=f"%.{digits}f", padding=2, fontsize=8 if m == 1 else 6.5)
     mark(ax.yaxis, names, len(names), 99)
     ax.invert_yaxis()
     ax.margins(x=0.12)
@@ -545,9 +562,9 @@ def plane(
     u, s, _ = np.linalg.svd(v - v.mean(0), full_matrices=False)
     return u[:, :2] * s[:2], float((s[:2] ** 2).sum() / max((s**2).sum(), 1e-12))
 
-
+# %% ../nbs/17_viz.ipynb #lift
 def lift(spots: np.ndarray, wide: float = 0.16, high: float = 0.05) -> list[float]:
-    "How far to lift the label of each point (in a square of side 1) so that none covers another."
+    "How far to lift the label of each point (in a unit square) to keep them apart."
     found, up = [], [0.0] * len(spots)
     for i in np.argsort(spots[:, 1]):
         x, y = spots[i]
@@ -575,8 +592,8 @@ def word_map(
     ax.scatter(*spots.T, c=colours, s=14)
     size = np.maximum(np.ptp(spots, axis=0), 1e-9)
     for (x, y), up, name, colour in zip(spots, lift(spots / size), names, colours):
-        ax.text(x + 0.012 * size[0], y + up * size[1], drawable(name), va="center", fontsize=8.5,
-                color=colour, fontfamily=fonts())
+        ax.text(x + 0.012 * size[0], y + up * size[1], drawable(name), va="center",
+                fontsize=8.5, color=colour, fontfamily=fonts())
     ax.set(xticks=[], yticks=[], title=f"two directions, {kept:.0%} of the variance")
     ax.margins(x=0.12)
     return ax
@@ -615,13 +632,17 @@ def distribution(
     "The best next tokens and the sum of all others. Raises: ValueError for a bad fit."
     z = to_array(logits)
     if z.ndim != 1:
-        raise ValueError(f"logits have the shape {z.shape}; pass one place: logits[0, -1]")
+        raise ValueError(f"logits have the shape {z.shape}; pass one place: "
+                         "logits[0, -1]")
     each = np.atleast_1d(np.asarray(temperature, dtype=float))
     if (each <= 0).any():
         raise ValueError(f"temperature must be greater than 0, but is {temperature!r}")
     best = np.argsort(-z, kind="stable")[:k].tolist()
-    named = getattr(tokens, "convert_ids_to_tokens", lambda ids: [tokens[i] for i in ids])(best)
+    if hasattr(tokens, "convert_ids_to_tokens"):
+        names = readable(tokens.convert_ids_to_tokens(best))
+    else:
+        names = [tokens[i] for i in best]
     p = softmax(z / each[:, None])[:, best]  # (temperatures, k)
     rows = np.c_[p, 1 - p.sum(-1)]
     labels = [f"T = {t:g}" for t in each] if len(each) > 1 else None
-    return bars([*readable(named), "all others"], rows, labels=labels, title=title, ax=ax)
+    return bars([*names, "all others"], rows, labels=labels, title=title, ax=ax)
