@@ -70,8 +70,9 @@ def letters(names: tuple[str, ...]) -> frozenset[int]:
     "The code points that these fonts can draw."
     from matplotlib import font_manager
 
-    files = [font_manager.findfont(font_manager.FontProperties([n])) for n in names]
-    return frozenset(c for file in files for c in font_manager.get_font(file).get_charmap())
+    fonts = [font_manager.FontProperties(family=[name]) for name in names]
+    maps = [font_manager.get_font(font_manager.findfont(f)).get_charmap() for f in fonts]
+    return frozenset(code for m in maps for code in m)
 
 # %% ../nbs/17_viz.ipynb #drawable
 def drawable(text: str) -> str:
