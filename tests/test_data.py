@@ -1,4 +1,5 @@
 "Rows to batches: the collators and the sampler equal the reference's, the data sets are there, errors say what to do."
+import inspect
 import random
 from pathlib import Path
 
@@ -317,11 +318,74 @@ def test_whole_words_of_unequal_length(bert):
     assert set(batch) == {"input_ids", "token_type_ids", "attention_mask", "labels"}
     for i, t in enumerate(texts):
         hidden = {}
-        for word, label in zip(tok(t).word_ids(), batch["labels"][i].tolist()):
-            if word is not None:
-                hidden.setdefault(word, set()).add(label != -100)
+        begins = [k == 0 or t[k - 1] == " " for k in range(len(t))]
+        for span, label in zip(tok(t, return_offsets_mapping=True)["offset_mapping"], batch["labels"][i].tolist()):
+            if span != (0, 0):
+                hidden.setdefault(sum(begins[: span[0] + 1]), set()).add(label != -100)
+        assert all(len(o) == 1 for o in hidden.values())
     with pytest.raises(ValueError, match="return_offsets_mapping"):
         collate(some_rows())
+
+
+NAMES = ("DefaultDataCollator DataCollatorWithPadding DataCollatorForTokenClassification DataCollatorForSeq2Seq "
+         "DataCollatorForMultipleChoice DataCollatorForLanguageModeling default_data_collator").split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_are_the_reference_s(name):
+    ours, theirs = (inspect.signature(getattr(lib, name)).parameters for lib in (data, transformers))
+    assert [(k, p.default) for k, p in ours.items()] == [(k, p.default) for k, p in theirs.items()]
+
+
+def test_sampler_arguments_are_the_reference_s():
+    ours, theirs = (inspect.signature(s).parameters for s in (data.LengthGroupedSampler, HFSampler))
+    assert [(k, p.default) for k, p in ours.items()] == [(k, p.default) for k, p in theirs.items()]
+
+
+@KINDS
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("label", ["label", "labels"])
+def test_seq2seq_equals_reference(bert, kind, side, label):
+    rows = some_rows(**{label: lambda r, ids: [r.randrange(5) for _ in range(r.randint(1, 9))]})
+    for tok in bert:
+        tok.padding_side = side
+    for options in ({}, {"pad_to_multiple_of": 8}, {"label_pad_token_id": 1},
+                    {"padding": "max_length", "max_length": 32}):
+        ours, theirs = both("DataCollatorForSeq2Seq", bert, return_tensors=kind, **options)
+        assert_same(ours(rows), theirs(rows))
+    for tok in bert:
+        tok.padding_side = "right"
+
+
+def test_seq2seq_asks_the_model_and_does_without_labels(bert):
+    class Model:
+        def prepare_decoder_input_ids_from_labels(self, labels):
+            return labels + 1
+
+    rows = some_rows(labels=lambda r, ids: ids[:3])
+    ours, theirs = both("DataCollatorForSeq2Seq", bert, model=Model())
+    assert_same(ours(rows), theirs(rows))
+    for row in rows:
+        row["labels"] = None
+    assert ours(rows)["labels"] is theirs(rows)["labels"] is None
+    assert "decoder_input_ids" not in ours(some_rows())
+    with pytest.raises(ValueError, match="'labels'.*2 to 3"):
+        data.DataCollatorForSeq2Seq(bert[0], padding=False)(
+            [{"input_ids": [1], "labels": [1] * n} for n in (2, 3)])
+
+
+def test_whole_words_warn_of_settings_without_effect(bert):
+    with pytest.warns(UserWarning, match="no effect"):
+        data.DataCollatorForLanguageModeling(bert[0], whole_word_mask=True, mask_replace_prob=0.5)
+
+
+def test_masking_can_be_overridden(bert):
+    class Nothing(data.DataCollatorForLanguageModeling):
+        def torch_mask_tokens(self, inputs, special_tokens_mask=None, offset_mapping=None):
+            return inputs, inputs
+
+    batch = Nothing(bert[0])(some_rows())
+    assert batch["labels"].equal(batch["input_ids"])
 
 
 def test_language_modeling_says_what_is_wrong(bert, gpt2):
@@ -421,17 +485,6 @@ def test_group_texts():
     columns = {"input_ids": [[1, 2, 3], [4], [], [5, 6, 7]], "attention_mask": [[1, 1, 1], [1], [], [1, 1, 1]]}
     assert data.group_texts(columns, 3) == {"input_ids": [[1, 2, 3], [4, 5, 6]], "attention_mask": [[1] * 3] * 2}
     assert data.group_texts(columns, 100) == {"input_ids": [], "attention_mask": []}
-
-
-def test_align_labels(bert):
-    e = bert[0](["unparenthesized", "class"], is_split_into_words=True)
-    n = len(e["input_ids"])
-    first = data.align_labels([5, 7], e.word_ids())
-    every = data.align_labels([5, 7], e.word_ids(), label_all_tokens=True)
-    assert [o for o in first if o != -100] == [5, 7] and first[0] == first[-1] == -100
-    assert every == [-100, *[5] * (n - 3), 7, -100]
-    with pytest.raises(ValueError, match="is_split_into_words"):
-        data.align_labels([5], e.word_ids())
 
 
 def test_split():
