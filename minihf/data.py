@@ -449,7 +449,7 @@ def check_masking(c):
         names = "`mask_replace_prob` and `random_replace_prob` together"
         raise ValueError(f"{names} are at most 1, but are {total}")
 
-# %% ../nbs/19_data.ipynb #always-mask
+
 def always_mask(c):
     "Whole words are always hidden by the mask: a random piece would not be a word."
     if (c.mask_replace_prob, c.random_replace_prob) not in ((0.8, 0.1), (1.0, 0.0)):
@@ -597,7 +597,7 @@ def source_files(module: str) -> list[Path]:
         )
     return files
 
-# %% ../nbs/19_data.ipynb #code-tags-tuple-2
+
 CODE_TAGS = tuple(
     "name keyword definition call attribute argument number string operator".split()
 )
