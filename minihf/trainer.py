@@ -449,7 +449,7 @@ def rng_state() -> dict:
     "The state of each source of randomness."
     state = {"python": random.getstate(), "numpy": np.random.get_state(),
              "cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 
@@ -1385,7 +1385,7 @@ def make_loader(t, dataset, part: str, batch_size: int, sampler, train: bool = F
     if has_length(dataset) and len(dataset) == 0:
         raise ValueError(f"the {part} data is empty: 0 rows. Was it filtered away?")
     stream = isinstance(dataset, IterableDataset)
-    tape = t.tape if train else None
+    tape = t.tape if train and t.args.save_strategy != "no" else None
     names = argument_names(t.model) + t.label_names if t.args.remove_unused_columns else None
     collate = Collator(t.data_collator, names, type(t.model).__name__, part,
                        tape if stream else None)
@@ -1502,7 +1502,8 @@ class Steps:
         loss = self.compute_loss(model, inputs, **known)
         if self.share != 1.0:
             loss = loss * self.share
-        self.accelerator.backward(loss)
+        scaled = self.accelerator.scaler is not None
+        self.accelerator.backward(loss) if scaled else loss.backward()
         return loss.detach()
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
@@ -1554,14 +1555,17 @@ def why_not_finite(t, batches: list[Mapping]) -> str:
 
 
 def check_finite(t, norm: Tensor, loss: Tensor, batches: list[Mapping]):
-    "Raises: FloatingPointError before weights are spoilt."
-    fine = math.isfinite(norm) and (t.args.world_size > 1 or math.isfinite(loss))
-    if not fine and t.accelerator.scaler is None:
-        step = t.state.global_step
-        raise FloatingPointError(
-            f"step {step + 1}: the loss is {loss.item():.4g} and the length of its gradient "
-            f"{float(norm):.4g}; {why_not_finite(t, batches)}. The weights are those of step "
-            f"{step}, still good.")
+    "Raises: FloatingPointError before weights are spoilt, or after ten steps for nothing."
+    if t.accelerator.scaler is not None:
+        return  # with float16, the scaler leaves such steps out
+    t.empty_steps = 0 if math.isfinite(loss) else t.empty_steps + 1
+    if math.isfinite(norm) and t.empty_steps < 10:
+        return
+    step = t.state.global_step
+    raise FloatingPointError(
+        f"step {step + 1}: the loss is {loss.item():.4g} and the length of its gradient "
+        f"{float(norm):.4g}; {why_not_finite(t, batches)}. The weights are those of step "
+        f"{step}, still good.")
 
 # %% ../nbs/20_trainer.ipynb #runningloss
 class RunningLoss:
@@ -1606,14 +1610,16 @@ def update(
         t.running.add(loss, state.global_step, args.logging_nan_inf_filter)
         if not last:
             t.event("on_substep_end")
-    norm = t.accelerator.clip_grad_norm_(t.params, args.max_grad_norm or math.inf)
+    if t.accelerator.scaler is not None:
+        t.accelerator.unscale_gradients()
+    norm = nn.utils.clip_grad_norm_(t.params, args.max_grad_norm or math.inf)
     check_finite(t, norm, loss, batches)
     t.event("on_pre_optimizer_step")
     t.optimizer.step()
     t.event("on_optimizer_step")
     lr = t._get_learning_rate()
-    watches = isinstance(t.lr_scheduler, ReduceLROnPlateau)
-    if not watches and not t.accelerator.optimizer_step_was_skipped:
+    skipped = t.accelerator.scaler is not None and t.accelerator.optimizer_step_was_skipped
+    if not skipped and not isinstance(t.lr_scheduler, ReduceLROnPlateau):
         t.lr_scheduler.step()
     for p in t.params:
         p.grad = None
@@ -1801,7 +1807,7 @@ def summarise(t, found: dict, prefix: str) -> dict[str, float]:
     if found["losses"] is not None:
         losses = found["losses"][np.isfinite(found["losses"])]
         use = losses if t.args.logging_nan_inf_filter and len(losses) else found["losses"]
-        metrics[f"{prefix}_loss"] = use.mean().item()
+        metrics = {f"{prefix}_loss": use.mean().item()} | metrics
     named = lambda k: k if k.startswith(f"{prefix}_") else f"{prefix}_{k}"
     return {named(k): v for k, v in metrics.items()}
 
@@ -2164,7 +2170,8 @@ def remember_signature(t):
 def prepare_run(t, checkpoint: str | None) -> Plan:
     "Model, optimizer, schedule and data, as new or as the checkpoint says."
     args = t.args
-    t.accelerator.free_memory()
+    if t.accelerator._models:  # of an earlier run
+        t.accelerator.free_memory()
     t.model = t.accelerator.unwrap_model(t.model, keep_fp32_wrapper=False)
     if checkpoint:
         load_weights(t.model, checkpoint)
@@ -2175,7 +2182,9 @@ def prepare_run(t, checkpoint: str | None) -> Plan:
     if t.made_scheduler:
         t.lr_scheduler = None
     t.create_optimizer()
-    t.model_wrapped, t.optimizer = t.accelerator.prepare(t.model, t.optimizer)
+    t.model_wrapped = t.accelerator.prepare_model(t.model)
+    if t.accelerator.scaler is not None:  # float16 needs accelerate's own step
+        t.optimizer = t.accelerator.prepare_optimizer(t.optimizer)
     t.create_scheduler(plan.steps)
     t.params = [p for p in t.model.parameters() if p.requires_grad]
     begin_state(t, plan, checkpoint)
@@ -2443,6 +2452,7 @@ def set_up(t, model, data_collator, callbacks):
     t.accelerator = make_accelerator(t.args, model)
     if (model is None) == (t.model_init is None):
         raise ValueError("give the Trainer one of model=… and model_init=…")
+    t.empty_steps = 0
     t.trial = t.ignore_keys = t.run_dir = t.resumed = t.epoch_start = None
     t.share, t.made_scheduler, t.is_in_train, t.epoch_ended = 1.0, False, False, True
     t.tape = BatchTape()
