@@ -1,0 +1,174 @@
+"Quicker ways to the same numbers: they must be the same, and leave no trace."
+import copy
+import json
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import minihf
+from minihf import speed
+from minihf.models.bert import BertForSequenceClassification, BertForTokenClassification, BertModel
+from minihf.models.gpt2 import GPT2LMHeadModel
+from minihf.speed import PackedLinear, Places, UnpaddedBertModel, optimize_for_inference
+
+CONFIG = dict(vocab_size=50, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64,
+              max_position_embeddings=40)
+
+
+def bert(kind=BertModel, seed=0, **kwargs):
+    torch.manual_seed(seed)
+    return kind(minihf.BertConfig(**CONFIG, **kwargs)).eval()
+
+
+@pytest.fixture
+def always_packed(monkeypatch):
+    if not speed.can_pack():
+        pytest.skip("this torch has no packed linear layers")
+    monkeypatch.setattr(speed, "packed_is_quicker", lambda layer, x: True)
+
+
+def ragged(rng, b=5, s=12, side="right"):
+    lengths = [rng.randint(1, s - 1) for _ in range(b - 1)] + [s]
+    mask = torch.tensor([[1] * n + [0] * (s - n) for n in lengths])
+    mask = mask.flip(1) if side == "left" else mask
+    return torch.randint(1, 50, (b, s)), mask
+
+
+def test_places_round_trip(rng):
+    _, mask = ragged(rng)
+    x, places = torch.randn(5, 12, 4), Places(mask)
+    assert places.pack(x).shape == (mask.sum(), 4)
+    assert torch.equal(places.spread(places.pack(x)), x * mask[..., None])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_without_padding_equals_with_it(rng, side, implementation):
+    model = bert(attn_implementation=implementation)
+    quick = optimize_for_inference(copy.deepcopy(model))
+    for _ in range(5):
+        ids, mask = ragged(rng, side=side)
+        types = torch.randint(0, 2, ids.shape)
+        with torch.no_grad():
+            a, b = (m(ids, attention_mask=mask, token_type_ids=types) for m in (model, quick))
+        real = mask == 1
+        torch.testing.assert_close(b.last_hidden_state[real], a.last_hidden_state[real], atol=1e-5, rtol=0)
+        assert not b.last_hidden_state[~real].any()
+        if side == "right":
+            torch.testing.assert_close(b.pooler_output, a.pooler_output, atol=1e-5, rtol=0)
+
+
+def test_heads_on_top(rng):
+    for kind in (BertForSequenceClassification, BertForTokenClassification):
+        model = bert(kind)
+        quick = optimize_for_inference(copy.deepcopy(model))
+        assert type(quick.bert) is UnpaddedBertModel
+        ids, mask = ragged(rng)
+        with torch.no_grad():
+            a, b = model(ids, mask).logits, quick(ids, mask).logits
+        if a.dim() == 3:
+            a, b = a[mask == 1], b[mask == 1]
+        torch.testing.assert_close(b, a, atol=1e-5, rtol=0)
+
+
+def test_all_that_cannot_skip_padding_is_as_before(rng):
+    model = bert()
+    quick = optimize_for_inference(copy.deepcopy(model))
+    ids, mask = ragged(rng)
+    cases = [dict(output_hidden_states=True), dict(output_attentions=True), {}, dict(return_dict=False)]
+    with torch.no_grad():
+        for kwargs in cases:
+            given = None if not kwargs else mask
+            a, b = (m(ids, attention_mask=given, **kwargs) for m in (model, quick))
+            for x, y in zip(a if isinstance(a, tuple) else a.to_tuple(), b if isinstance(b, tuple) else b.to_tuple()):
+                if torch.is_tensor(x):
+                    keep = slice(None) if given is None or x.dim() < 3 or kwargs else mask == 1
+                    keep = mask == 1 if kwargs.get("return_dict") is False and x.dim() == 3 else keep
+                    torch.testing.assert_close(y[keep], x[keep], atol=1e-5, rtol=0)
+    square = mask[:, None, :].expand(-1, 12, -1)
+    with torch.no_grad():
+        torch.testing.assert_close(quick(ids, square)[0], model(ids, square)[0], atol=1e-5, rtol=0)
+    loss = quick(ids, mask)[0][mask == 1].sum()  # with gradients: the ordinary way
+    loss.backward()
+    assert quick.embeddings.word_embeddings.weight.grad is not None
+    with pytest.raises(ValueError, match="positions"), torch.no_grad():
+        quick(torch.ones(1, 50, dtype=torch.long), torch.tensor([[1] * 49 + [0]]))
+
+
+def test_packed_layers_are_equal_and_follow_their_weights(always_packed):
+    torch.manual_seed(0)
+    layer = nn.Linear(48, 96)
+    quick = optimize_for_inference(copy.deepcopy(layer).requires_grad_(True))
+    assert type(quick) is PackedLinear
+    for shape in [(1, 48), (4, 48), (3, 7, 48), (2, 1, 48), (0, 48)]:
+        x = torch.randn(shape)
+        with torch.no_grad():
+            torch.testing.assert_close(quick(x), layer(x), atol=1e-5, rtol=1e-5)
+    x = torch.randn(4, 48)
+    other = nn.Linear(48, 96)
+    quick.load_state_dict(other.state_dict())  # in place
+    with torch.no_grad():
+        torch.testing.assert_close(quick(x), other(x), atol=1e-5, rtol=1e-5)
+        quick.weight.mul_(2)
+        torch.testing.assert_close(quick(x), x @ (2 * other.weight.T) + other.bias, atol=1e-5, rtol=1e-5)
+    out = quick(x.requires_grad_())  # gradients
+    out.sum().backward()
+    assert quick.weight.grad is not None and x.grad is not None
+    torch.testing.assert_close(quick.double()(x.double()), x.double() @ quick.weight.T + quick.bias)
+
+
+def test_it_leaves_no_trace(tmp_path, always_packed):
+    model = bert(BertForSequenceClassification)
+    names = list(model.state_dict())
+    quick = optimize_for_inference(copy.deepcopy(model))
+    ids = torch.randint(1, 50, (4, 6))
+    with torch.no_grad():
+        expected = model(ids).logits
+        torch.testing.assert_close(quick(ids).logits, expected, atol=1e-5, rtol=0)
+        for twin in (copy.deepcopy(quick), pickle.loads(pickle.dumps(quick))):
+            torch.testing.assert_close(twin(ids).logits, expected, atol=1e-5, rtol=0)
+    assert list(quick.state_dict()) == names
+    quick.save_pretrained(tmp_path / "head")
+    quick.bert.save_pretrained(tmp_path / "body")
+    for part, name in (("head", "BertForSequenceClassification"), ("body", "BertModel")):
+        assert json.loads((tmp_path / part / "config.json").read_text())["architectures"] == [name]
+    back = BertForSequenceClassification.from_pretrained(tmp_path / "head")
+    with torch.no_grad():
+        torch.testing.assert_close(back(ids).logits, expected, atol=1e-6, rtol=0)
+    quick.train()
+    kinds = {type(m) for m in quick.modules()}
+    assert kinds == {type(m) for m in model.modules()} and not any("packed" in m.__dict__ for m in quick.modules())
+
+
+def test_generation_is_the_same(always_packed):
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(minihf.GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=64)).eval()
+    quick = optimize_for_inference(copy.deepcopy(model))
+    ids = torch.randint(0, 60, (3, 5))
+    for how in (dict(), dict(num_beams=3), dict(do_sample=True)):
+        out = []
+        for m in (model, quick):
+            torch.manual_seed(1)
+            out.append(m.generate(ids, max_new_tokens=12, pad_token_id=0, eos_token_id=None, **how))
+        assert torch.equal(*out)
+
+
+def test_without_the_operations_everything_works(monkeypatch):
+    monkeypatch.setattr(speed, "can_pack", lambda: False)
+    quick = optimize_for_inference(bert())
+    assert not any(isinstance(m, PackedLinear) for m in quick.modules())
+
+
+def test_the_choice_is_measured_once(monkeypatch):
+    if not speed.can_pack():
+        pytest.skip("this torch has no packed linear layers")
+    times, seen = iter([1.0, 2.0]), []
+    monkeypatch.setattr(speed, "CHOICES", {})
+    monkeypatch.setattr(speed, "best_time", lambda f, runs: seen.append(f) or next(times))
+    layer = optimize_for_inference(nn.Linear(8, 8))
+    with torch.no_grad():
+        layer(torch.randn(5, 8))
+        layer(torch.randn(2, 3, 8))  # as many bits
+    assert speed.CHOICES == {(8, 8, 3): True} and len(seen) == 2
