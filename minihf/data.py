@@ -120,10 +120,11 @@ def what_is_wrong(values: list) -> str:
     bad = [i for i, v in enumerate(values) if v is None]
     if bad:
         return f"row {bad[0]} of the batch is None; give every row a value, or none"
-    lists = [v for v in values if isinstance(v, (list, tuple)) or hasattr(v, "shape")]
-    if any(isinstance(v, str) for v in chain(values, *(o for o in lists if np.shape(o)))):
+    inner = chain.from_iterable(v for v in values if isinstance(v, (list, tuple)))
+    if any(isinstance(v, str) for v in chain(values, inner)):
         return "it holds text; encode it, or drop it with `remove_columns` in `map`"
-    sizes = {len(v) if np.ndim(v) else 0 for v in map(as_lists, lists)}
+    size = lambda v: len(v) if isinstance(v, (list, tuple)) or getattr(v, "ndim", 0) else 0
+    sizes = set(map(size, values))
     if len(sizes) > 1:
         return (
             f"its rows have {min(sizes)} to {max(sizes)} values; DataCollatorWithPadding "
@@ -161,11 +162,12 @@ def check_features(features) -> list[Mapping]:
             hint = 'a row must be a dict such as {"input_ids": [2, 9, 3], "label": 1}'
             raise TypeError(f"a row of the batch is of type {kind}; {hint}")
         features = [vars(f) for f in features]
+    need = features[0].keys()
     for i, row in enumerate(features):
-        missing = [k for k in features[0] if k not in row]
-        if missing:
+        if not need <= row.keys():
+            name = next(k for k in need if k not in row)
             has = f"row 0 has it, row {i} has only {list(row)}"
-            raise ValueError(f"row {i} of the batch has no {missing[0]!r}: {has}")
+            raise ValueError(f"row {i} of the batch has no {name!r}: {has}")
     return features
 
 # %% ../nbs/19_data.ipynb #label-tensor-2
