@@ -35,7 +35,7 @@ from collections import UserDict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from itertools import filterfalse
+from itertools import chain, filterfalse
 from typing import NamedTuple
 
 import regex
@@ -563,7 +563,8 @@ class BatchEncoding(Rows):
     ):
         super().__init__(data, encoding)
         self.n_sequences = n_sequences
-        self.convert_to_tensors(tensor_type, prepend_batch_axis)
+        if tensor_type is not None:
+            self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     def __getitem__(self, key):
         if isinstance(key, str):
@@ -866,16 +867,17 @@ class Splitting:
 
     def _quick(self, texts, plan) -> list[list[int]]:
         "The ids of many texts; most have no added tokens in them"
-        raw, folded = search = self._searches[plan.split_special]
-        ids, whole = self.backend.encode, partial(self._ids, search=search)
-        if folded:
-            ids = whole
-        elif raw:
-            ids, split = (lambda o: whole(o) if found(o) else split(o)), ids
-            found = raw[0].search
         if plan.words:
-            return [[i for w in text for i in ids(w)] for text in texts]
-        return [ids(o) for o in texts]
+            rows = [self._quick(words, plan._replace(words=False)) for words in texts]
+            return [list(chain.from_iterable(o)) for o in rows]
+        raw, folded = search = self._searches[plan.split_special]
+        split = self.backend.encode
+        if folded:
+            return [self._ids(o, search) for o in texts]
+        if raw is None:
+            return [split(o) for o in texts]
+        found = raw[0].search
+        return [self._ids(o, search) if found(o) else split(o) for o in texts]
 
 # %% ../../nbs/04_tokenizers.base.ipynb #detail
 class Detail:
@@ -1501,10 +1503,12 @@ class Decoding:
         return self._text(ids, skip_special_tokens, clean)
 
     def _text(self, ids: list[int], skip: bool, clean: bool) -> str:
-        if skip:
-            ids = list(filterfalse(self._special_ids.__contains__, ids))
-        text = self._join(ids)
+        text = self._join(ids, skip)
         return clean_up(text) if clean else text
+
+    def _say_plain(self, index: int):
+        said = self._said[index]
+        return said[:0] if index in self._special_ids else said
 
     @cached_property
     def _special_ids(self) -> set[int]:
@@ -1814,7 +1818,8 @@ class Starting:
 
     def _changed(self):
         self._searches, self._layouts = Memo(self._make_search), Memo(self._layout)
-        self._said = Memo(self.say, size=2**20)
+        self._said = Memo(self.say, size=2**20)  # and without special tokens:
+        self._said_plain = Memo(self._say_plain, size=2**20)
         for name in ("_tokens", "_special_ids", "_begun"):
             self.__dict__.pop(name, None)
         self._version += 1
@@ -1900,7 +1905,9 @@ class WordPieces:
     def _begun(self) -> Memo:
         return Memo(self.begin)
 
-    def _join(self, ids) -> str:
+    def _join(self, ids, skip: bool) -> str:
+        if skip:
+            ids = list(filterfalse(self._special_ids.__contains__, ids))
         text = "".join(map(self._said.__getitem__, ids))
         first = next((i for i in ids if i in self._tokens), None)
         return "" if first is None else self._begun[first] + text[len(self._said[first]) :]
@@ -1997,8 +2004,9 @@ class ByteLevel:
         token = self._tokens.get(check_id(index))
         return b"" if token is None else token_bytes(token)
 
-    def _join(self, ids) -> str:
-        text = b"".join(map(self._said.__getitem__, ids))
+    def _join(self, ids, skip: bool) -> str:
+        said = self._said_plain if skip else self._said
+        text = b"".join(map(said.__getitem__, ids))
         return text.decode("utf-8", self.backend.errors)
 
 # %% ../../nbs/04_tokenizers.base.ipynb #bytelevelfiles
