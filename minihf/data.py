@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['TESTS', 'CODE_TAGS', 'CODE_MODULES', 'DOCUMENTED', 'DOCSTRING_LABELS', 'SCRIPTS', 'paragraphs', 'python_docs',
            'to_rows', 'map_rows', 'split', 'what_is_wrong', 'column_tensor', 'check_features', 'label_tensor',
-           'default_data_collator', 'digits', 'DataCollatorMixin', 'DefaultDataCollator', 'pad_features',
+           'default_data_collator', 'digits', 'DataCollatorMixin', 'DefaultDataCollator', 'fits', 'pad_features',
            'PaddingCollator', 'DataCollatorWithPadding', 'length_grouped_indices', 'lengths_of', 'LengthGroupedSampler',
            'TorchDice', 'NumpyDice', 'corrupt', 'special_places', 'words_of', 'whole_words', 'check_share',
-           'check_masking', 'always_mask', 'Masking', 'pad_plain', 'pad_texts', 'causal_labels', 'process_dice',
+           'check_masking', 'always_mask', 'Masking', 'pad_texts', 'causal_labels', 'process_dice',
            'DataCollatorForLanguageModeling', 'group_texts', 'source_files', 'tag_line', 'code_lines', 'plain_line',
            'python_code', 'take_labels', 'check_label_lengths', 'DataCollatorForTokenClassification',
            'DataCollatorForMultipleChoice', 'DataCollatorForSeq2Seq', 'docstrings_in', 'module_texts', 'docstrings',
@@ -238,13 +238,23 @@ class DefaultDataCollator(DataCollatorMixin):
         return default_data_collator(features, kind)
 
 # %% ../nbs/19_data.ipynb #pad-features
+def fits(rows, padding=True, pad_to_multiple_of=None, **others) -> bool:
+    "Have all rows the length already that padding would give them?"
+    lengths, multiple = set(map(len, rows)), pad_to_multiple_of or 1
+    longest = padding in (True, "longest")
+    return longest and len(lengths) == 1 and max(lengths) % multiple == 0
+
+# %% ../nbs/19_data.ipynb #pad-features-2
 def pad_features(
     tokenizer,  # knows what to pad with, and on which side
     features: list,  # encoded texts, as dicts
     kind: str,  # "pt" or "np"
     **options,  # of `tokenizer.pad`
 ) -> BatchEncoding:
-    "Encoded texts of any lengths as one batch. Raises: ValueError naming the column."
+    """Encoded texts of any lengths as one batch; equal ones need no padding token.
+
+    Raises: ValueError that names the column.
+    """
     rows = check_features(features)
     if "input_ids" not in rows[0]:
         raise ValueError(
@@ -252,6 +262,8 @@ def pad_features(
             "Encode the texts first: `tokenizer(row['text'])`"
         )
     columns = {k: as_lists([row[k] for row in rows]) for k in rows[0]}
+    if tokenizer.pad_token_id is None and fits(columns["input_ids"], **options):
+        options["padding"] = False
     batch = tokenizer.pad(columns, **options)
     return BatchEncoding({k: column_tensor(k, v, kind) for k, v in batch.items()})
 
@@ -495,19 +507,13 @@ class Masking(DataCollatorMixin):
         return corrupt(ids, chosen, dice, mask, n, *shares)
 
 # %% ../nbs/19_data.ipynb #pad-plain
-def pad_plain(tokenizer, rows: list[list[int]], kind: str, multiple: int | None) -> dict:
-    "Bare ids as a batch; rows of one length need no padding token."
-    n = pad_length(map(len, rows), "longest", multiple=multiple)
-    if min(map(len, rows)) < n:
-        rows = tokenizer.pad({"input_ids": rows}, pad_to_multiple_of=multiple)["input_ids"]
-    return {"input_ids": column_tensor("input_ids", rows, kind)}
-
-
 def pad_texts(tokenizer, features, kind: str, multiple: int | None) -> Mapping:
     "Encoded texts, or bare ids, as a batch; labels are dropped, offsets are padded."
     rows = list(features)
     if rows and not isinstance(rows[0], Mapping):
-        return pad_plain(tokenizer, [list(o) for o in as_lists(rows)], kind, multiple)
+        rows = [{"input_ids": list(o)} for o in as_lists(rows)]
+        how = dict(pad_to_multiple_of=multiple, return_attention_mask=False)
+        return pad_features(tokenizer, rows, kind, **how)
     rows = [{k: v for k, v in row.items() if k != "labels"} for row in rows]
     offsets = [row.pop("offset_mapping", None) for row in rows]
     batch = pad_features(tokenizer, rows, kind, pad_to_multiple_of=multiple)

@@ -106,6 +106,8 @@ def test_default_collator_says_what_is_wrong():
         collate([])
     with pytest.raises(ValueError, match="row 1 of the batch has no 'label'"):
         collate([{"x": 1, "label": 0}, {"x": 1}])
+    with pytest.raises(ValueError, match="'x'.*differ in shape"):
+        collate([{"x": [[1, 2], [3]]}, {"x": [[1, 2], [3]]}])
     with pytest.raises(ValueError, match="row 1 of the batch is None"):
         collate([{"x": 1}, {"x": None}])
     with pytest.raises(ValueError, match="'words'.*text"):
@@ -278,14 +280,22 @@ def test_causal_labels_equal_reference(gpt2, kind):
     assert_same(ours(extra), theirs(extra))
 
 
-def test_causal_rows_of_one_length_need_no_padding():
-    "Plain ids: as in the reference; with dicts the tokenizer asks for a padding token"
+def test_rows_of_one_length_need_no_padding_token():
+    "Bare ids: as in the reference. With dicts its tokenizer asks for a padding token all the same"
     tok = GPT2Tokenizer.from_pretrained(ASSETS / "tiny-gpt2")
+    theirs = transformers.AutoTokenizer.from_pretrained(ASSETS / "tiny-gpt2")
+    rows = [[1, 2, 0], [4, 5, 0]]
     collate = data.DataCollatorForLanguageModeling(tok, mlm=False)
-    batch = collate([[1, 2, 3], [4, 5, 6]])
-    assert batch["labels"].equal(batch["input_ids"])
+    assert_same(collate(rows), transformers.DataCollatorForLanguageModeling(theirs, mlm=False)(rows))
+    dicts = [{"input_ids": r, "attention_mask": [1] * 3} for r in rows]
+    for batch in (collate(dicts), data.DataCollatorWithPadding(tok)(dicts)):
+        assert batch["input_ids"].tolist() == rows and batch["attention_mask"].tolist() == [[1] * 3] * 2
+    assert collate(dicts)["labels"].tolist() == rows
     with pytest.raises(ValueError, match="pad_token"):
         collate([[1, 2, 3], [4, 5]])
+    for bad in (dict(pad_to_multiple_of=8), dict(padding="max_length", max_length=8)):
+        with pytest.raises(ValueError, match="pad_token"):
+            data.DataCollatorWithPadding(tok, **bad)(dicts)
 
 
 @KINDS
