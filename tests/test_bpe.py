@@ -13,8 +13,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from minihf.tokenizers import bpe as module
 from minihf.tokenizers.bpe import (
-    CHAR_TO_BYTE, CHUNK_PATTERN, GPT2_PATTERN, ByteLevelBPE, Remember, merge, merge_long, rank_table, read_merges,
-    split, split_by, to_symbols, token_bytes, utf8,
+    CHAR_TO_BYTE, CHUNK_PATTERN, GPT2_PATTERN, ByteLevelBPE, Remember, merge, merge_few, merge_long,
+    rank_table, read_merges, split, split_by, to_symbols, token_bytes, utf8, whole_tokens,
 )
 
 BYTES = pre_tokenizers.ByteLevel.alphabet()
@@ -125,7 +125,53 @@ def test_merging_by_any_table_is_the_reference_s(rng):
             ids = [vocab[c] for c in text]
             assert merge(list(ids), *ours.table) == want
             assert merge_long(list(ids), *ours.table) == want
+            some, done = merge_few(list(ids), *ours.table)
+            assert (some if done else merge_long(some, *ours.table)) == want
             assert ours.encode(text) == want
+
+
+def test_whole_tokens_are_what_merging_gives(rng):
+    "Whatever the table: merges in any order, twice, parts that nothing makes"
+    proved = 0
+    for _ in range(3000):
+        letters = "abcd"[: rng.randint(1, 4)]
+        vocab, merges = {c: i for i, c in enumerate(letters)} | {"ad": 90, "zz": 91}, []
+        for _ in range(rng.randint(0, 12)):
+            pair = rng.choice(list(vocab)), rng.choice(list(vocab))
+            vocab.setdefault("".join(pair), len(vocab))
+            merges.append(" ".join(pair))
+        if rng.random() < 0.7:
+            merges = rng.sample(list(dict.fromkeys(merges)), len(set(merges)))
+        ranks, made = rank_table(vocab, merges)
+        whole = whole_tokens([vocab[c] for c in letters], ranks, made)
+        for token in [t for t, i in vocab.items() if i in whole]:
+            assert merge([vocab[c] for c in token], ranks, made) == [vocab[token]], (merges, token)
+        proved += len(whole)
+    assert proved > 6000
+
+
+def test_all_tokens_that_were_learnt_are_whole(learnt):
+    vocab, merges = learnt
+    ours = ByteLevelBPE(vocab, merges)
+    assert ours.whole == {i for t, i in vocab.items() if t != "<|endoftext|>"}
+
+
+def test_ids_before_and_after_the_proof_are_equal(learnt, texts):
+    early, late = ByteLevelBPE(*learnt), ByteLevelBPE(*learnt)
+    late._pieces.update(dict.fromkeys(range(1000), ()))
+    early._pieces.size = early._chunks.size = 500
+    for text in texts[:1500]:
+        assert early.encode(text) == late.encode(text)
+    assert "whole" in late.__dict__ and "whole" not in early.__dict__
+
+
+def test_an_edited_table_is_not_taken_for_a_learnt_one():
+    vocab = {c: i for i, c in enumerate(sorted(BYTES))} | {"bc": 256, "ab": 257, "abc": 258}
+    merges = ["b c", "a b", "ab c"]
+    ours, theirs = ByteLevelBPE(vocab, merges), reference(vocab, merges)
+    ours._pieces.update(dict.fromkeys(range(1000), ()))
+    assert ours.encode("abc") == theirs.encode("abc").ids == [vocab["a"], 256]
+    assert ours.encode("ab") == theirs.encode("ab").ids == [257]
 
 
 def test_short_and_long_way_agree_on_a_learnt_table(learnt, texts):

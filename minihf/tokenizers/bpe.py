@@ -226,6 +226,7 @@ def crossed(pairs, n: int):  # (m, 2) parts of each merge, numbered by age; n by
     "For each merge: does another one cross the boundary of its parts, or may it?"
     import numpy as np
 
+    pairs = np.asarray(pairs)
     own, keys = np.arange(n, n + len(pairs)), pairs @ [1 << 32, 1]
     order = np.argsort(keys)
     keys, makes = keys[order], own[order]
@@ -244,7 +245,7 @@ def crossed(pairs, n: int):  # (m, 2) parts of each merge, numbered by age; n by
         bad[at[(keys[found] == key) & (makes_it < a) & (makes_it <= b)]] = True
     return bad
 
-
+# %% ../../nbs/03_tokenizers.bpe.ipynb #whole-tokens
 def whole_tokens(
     alphabet: list[int],  # ids of the bytes
     ranks: dict,  # (left id, right id) -> rank
@@ -254,11 +255,8 @@ def whole_tokens(
     ages = {i: age for age, i in enumerate([*alphabet, *made])}
     if len(ages) < len(alphabet) + len(made) or not made:
         return set(alphabet)  # a token is made in two ways
-    import numpy as np
-
-    parts = [ages.get(i, len(ages)) for pair in ranks for i in pair]
-    bad = crossed(np.array(parts).reshape(-1, 2), len(alphabet)).tolist()
-    whole = set(alphabet)
+    parts = [[ages.get(i, len(ages)) for i in pair] for pair in ranks]
+    whole, bad = set(alphabet), crossed(parts, len(alphabet)).tolist()
     for (left, right), new, crosses in zip(ranks, made, bad):
         if not crosses and left in whole and right in whole:
             whole.add(new)
