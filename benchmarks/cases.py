@@ -125,11 +125,17 @@ def wordpiece_decode(hf):
 
 
 # --- models ----------------------------------------------------------------------------------
-def forward(hf, folder, b, s, padded=0.0):
+def optimized(hf, model):
+    "minihf's model made quicker with its one call; transformers' as it is"
+    return hf.optimize_for_inference(model) if hf.__name__ == "minihf" else model
+
+
+def forward(hf, folder, b, s, padded=0.0, quick=False):
     "A forward pass; `padded` is the share of padding in the batch"
     import torch
 
     model = hf.AutoModel.from_pretrained(folder)
+    model = optimized(hf, model) if quick else model
     g = torch.Generator().manual_seed(0)
     ids = torch.randint(1000, 20000, (b, s), generator=g)
     mask = torch.ones_like(ids)
@@ -157,6 +163,26 @@ def forward_8x128(hf):
 @case("MiniLM forward, 32 x 128", rounds=7)
 def forward_32x128(hf):
     return forward(hf, minilm(), 32, 128)
+
+
+@case("MiniLM forward, 1 x 16, optimised", repeat=10)
+def quick_forward_1x16(hf):
+    return forward(hf, minilm(), 1, 16, quick=True)
+
+
+@case("MiniLM forward, 8 x 128, a quarter padding, optimised")
+def quick_forward_8x128(hf):
+    return forward(hf, minilm(), 8, 128, padded=0.25, quick=True)
+
+
+@case("bert-base size, forward 1 x 16, optimised", rounds=7, repeat=3)
+def quick_base_1x16(hf):
+    return forward(hf, folder("base"), 1, 16, quick=True)
+
+
+@case("bert-base size, forward 8 x 128, a quarter padding, optimised", rounds=5)
+def quick_base_8x128(hf):
+    return forward(hf, folder("base"), 8, 128, padded=0.25, quick=True)
 
 
 # --- byte-level BPE --------------------------------------------------------------------------
@@ -217,13 +243,14 @@ def prefill_124m(hf):
     return work
 
 
-def writing(hf, path, n, texts=1, **how):
+def writing(hf, path, n, texts=1, quick=False, **how):
     "Generate exactly `n` tokens after each of the texts, left-padded to one length"
     import torch
 
     tokenizer = hf.GPT2Tokenizer.from_pretrained(path, padding_side="left")
     tokenizer.pad_token = tokenizer.eos_token
     model = hf.GPT2LMHeadModel.from_pretrained(path)
+    model = optimized(hf, model) if quick else model
     words = START.split()
     prompts = [" ".join(words[: len(words) - k]) for k in range(texts)]
     batch = tokenizer(prompts, return_tensors="pt", padding=True)
@@ -297,3 +324,83 @@ def generate_124m_beam(hf):
 @case("GPT-2 124M, batch 8, left-padded", rounds=3)
 def generate_124m_batch(hf):
     return writing(hf, folder("gpt2"), 16, texts=8)
+
+
+@case("GPT-2 124M, beam 4, optimised", rounds=3)
+def quick_124m_beam(hf):
+    return writing(hf, folder("gpt2"), 16, num_beams=4, quick=True)
+
+
+@case("GPT-2 124M, batch 8, left-padded, optimised", rounds=3)
+def quick_124m_batch(hf):
+    return writing(hf, folder("gpt2"), 16, texts=8, quick=True)
+
+
+# --- pipelines -------------------------------------------------------------------------------
+TINY_BERT = str(Path(__file__).resolve().parents[1] / "minihf/assets/tiny-bert")
+
+
+def mixed(n):
+    "Texts of mixed length: sentences and paragraphs, as people have them"
+    return [t[: random.Random(i).choice((60, 120, 250, 600))] for i, t in enumerate(prose()[:n])]
+
+
+def classifier(hf, folder):
+    "The text-classification pipeline with three labels; the head is new, so its numbers are written by hand"
+    import torch
+
+    model = hf.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
+    head = model.classifier.weight
+    with torch.no_grad():
+        head.copy_(torch.linspace(-1, 1, head.numel()).sin().view_as(head))
+    return hf.pipelines.pipeline("text-classification", model=model, tokenizer=folder, device="cpu")
+
+
+def classifying(hf, folder, **how):
+    import torch
+
+    pipe, texts = classifier(hf, folder), mixed(1000)
+
+    def work(i):
+        found = pipe(texts, truncation=True, **how)
+        return torch.tensor([o["score"] for o in found])
+
+    return work
+
+
+def extracting(hf, folder, **how):
+    "The first vector of each text; the reference's rows have the padding of their neighbours behind it"
+    import torch
+
+    pipe, texts = hf.pipelines.pipeline("feature-extraction", model=folder, device="cpu"), mixed(1000)
+
+    def work(i):
+        found = pipe(texts, truncation=True, return_tensors=True, **how)
+        return torch.cat([x[:, 0] if x.dim() == 3 else x[:1] for x in found])
+
+    return work
+
+
+@case("text-classification, MiniLM, 1,000 texts, batch_size=32", rounds=3)
+def pipeline_classify_minilm(hf):
+    return classifying(hf, minilm(), batch_size=32)
+
+
+@case("feature-extraction, MiniLM, 1,000 texts, batch_size=32", rounds=3)
+def pipeline_features_minilm(hf):
+    return extracting(hf, minilm(), batch_size=32)
+
+
+@case("text-classification, tiny BERT, 1,000 texts, batch_size=32", rounds=7)
+def pipeline_classify_tiny(hf):
+    return classifying(hf, TINY_BERT, batch_size=32)
+
+
+@case("feature-extraction, tiny BERT, 1,000 texts, batch_size=32", rounds=7)
+def pipeline_features_tiny(hf):
+    return extracting(hf, TINY_BERT, batch_size=32)
+
+
+@case("text-classification, tiny BERT, 1,000 texts, no batch_size", rounds=7)
+def pipeline_classify_alone(hf):
+    return classifying(hf, TINY_BERT)

@@ -34,7 +34,7 @@ def gpt2(folder):
 
 def prepare(folder, names):
     "Make what the measures called `names` need"
-    needs = {"base": "load_base cold_base", "bpe": "bpe_ _124m", "gpt2": "_124m"}
+    needs = {"base": "load_base cold_base quick_base", "bpe": "bpe_ _124m", "gpt2": "_124m"}
     for make in (base, bpe, gpt2):
         if any(part in name for part in needs[make.__name__].split() for name in names):
             make(Path(folder) / make.__name__)

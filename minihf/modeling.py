@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/08_modeling.ipynb #from-minihf-config-import-attentions-pre
-from .config import ATTENTIONS, PretrainedConfig, check_config, check_heads, dtype_name
+from .config import ATTENTIONS, PretrainedConfig, check_config, check_heads, check_sizes, dtype_name
 from .hub import cached_file, read_tensors, save_tensors, split_hub_args, weight_files
 
 # %% ../nbs/08_modeling.ipynb #logger-logging-getlogger-name
@@ -889,6 +889,7 @@ def check_buildable(cls, config):
     if not isinstance(config, PretrainedConfig):
         raise not_a_config(cls, config)
     check_config(config)
+    check_sizes(config)
     check_heads(config)
 
 # %% ../nbs/08_modeling.ipynb #pretrainedmodel
