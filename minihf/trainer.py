@@ -9,18 +9,18 @@ __all__ = ['logger', 'SCHEDULES', 'NO_DECAY', 'OLD_NAMES', 'HARMLESS', 'REFUSED'
            'get_cosine_schedule_with_warmup', 'get_cosine_with_hard_restarts_schedule_with_warmup',
            'get_polynomial_decay_schedule_with_warmup', 'get_inverse_sqrt_schedule', 'get_reduce_on_plateau_schedule',
            'Choice', 'SchedulerType', 'get_scheduler', 'decay_names', 'decay_groups', 'OptimizerNames',
-           'optimizer_class', 'count_labels', 'shares', 'smoothed_loss', 'to_numpy', 'join', 'EvalPrediction',
-           'EvalLoopOutput', 'PredictionOutput', 'TrainOutput', 'plain', 'speed_metrics', 'rng_state', 'set_rng_state',
-           'BatchTape', 'TapedDataset', 'flush', 'hidden', 'remove_folder', 'publish', 'tidy', 'whole_folder',
-           'checkpoints', 'get_last_checkpoint', 'rotate_checkpoints', 'load_pt', 'as_lists', 'IntervalStrategy',
-           'SaveStrategy', 'RunArguments', 'OptimizerArguments', 'EvalArguments', 'SaveArguments', 'DataArguments',
-           'refuse', 'translate', 'takes_old_names', 'settle', 'check_numbers', 'check_best', 'check_together',
-           'Processes', 'TrainingArguments', 'TrainerState', 'ExportableState', 'TrainerControl', 'TrainerCallback',
-           'listens', 'CallbackHandler', 'DefaultFlowCallback', 'readable', 'PrinterCallback', 'ProgressCallback',
-           'close_bars', 'EarlyStoppingCallback', 'eval_name', 'series', 'draw_history', 'CurvesCallback',
-           'argument_names', 'find_labels', 'is_causal', 'counts_items', 'Collator', 'name_of', 'tell_dropped',
-           'not_collated', 'has_length', 'seed_worker', 'loader_options', 'make_loader', 'grouped', 'Loaders',
-           'model_loss', 'no_loss', 'prepare_inputs', 'Steps', 'scores_of', 'why_not_finite', 'check_finite',
+           'optimizer_class', 'count_labels', 'smoothed_loss', 'to_numpy', 'join', 'EvalPrediction', 'EvalLoopOutput',
+           'PredictionOutput', 'TrainOutput', 'plain', 'speed_metrics', 'rng_state', 'set_rng_state', 'BatchTape',
+           'TapedDataset', 'flush', 'hidden', 'remove_folder', 'publish', 'tidy', 'whole_folder', 'checkpoints',
+           'get_last_checkpoint', 'rotate_checkpoints', 'load_pt', 'as_lists', 'IntervalStrategy', 'SaveStrategy',
+           'RunArguments', 'OptimizerArguments', 'EvalArguments', 'SaveArguments', 'DataArguments', 'refuse',
+           'translate', 'takes_old_names', 'settle', 'check_numbers', 'check_best', 'check_together', 'Processes',
+           'TrainingArguments', 'TrainerState', 'ExportableState', 'TrainerControl', 'TrainerCallback', 'listens',
+           'CallbackHandler', 'DefaultFlowCallback', 'readable', 'PrinterCallback', 'ProgressCallback', 'close_bars',
+           'EarlyStoppingCallback', 'eval_name', 'series', 'draw_history', 'CurvesCallback', 'argument_names',
+           'find_labels', 'is_causal', 'counts_items', 'Collator', 'name_of', 'tell_dropped', 'not_collated',
+           'has_length', 'seed_worker', 'loader_options', 'make_loader', 'check_rows', 'grouped', 'Loaders',
+           'model_loss', 'scale', 'no_loss', 'prepare_inputs', 'Steps', 'scores_of', 'why_not_finite', 'check_finite',
            'RunningLoss', 'update', 'log_evaluate_save', 'note_best', 'Plan', 'make_plan', 'run_epoch', 'open_epoch',
            'Gathered', 'rows_in', 'evaluation_pass', 'summarise', 'prepare_evaluation', 'Evaluation', 'write_model',
            'write_progress', 'states_of', 'rng_file', 'write_randomness', 'save_checkpoint', 'load_weights',
@@ -314,20 +314,6 @@ def count_labels(
 ) -> Tensor:  # a number
     "How many labels the loss is a mean of."
     return (labels[..., 1:] if causal else labels).ne(-100).sum()
-
-
-def shares(
-    batches: list[Mapping],  # the pieces of one step
-    by_label: bool = False,  # count labels; False: each piece the same
-    causal: bool = False,
-) -> list:  # of numbers that sum to 1
-    "How much the loss of each piece counts in the step."
-    if len(batches) == 1:
-        return [1.0]
-    if not by_label or "labels" not in batches[0]:
-        return [1 / len(batches)] * len(batches)
-    counts = torch.stack([count_labels(o["labels"], causal) for o in batches])
-    return list(counts / counts.sum().clamp(min=1))
 
 # %% ../nbs/20_trainer.ipynb #smoothed-loss
 def smoothed_loss(
@@ -1381,9 +1367,7 @@ def loader_options(args, train: bool) -> dict:
 
 # %% ../nbs/20_trainer.ipynb #make-loader
 def make_loader(t, dataset, part: str, batch_size: int, sampler, train: bool = False):
-    "A loader for a `Trainer`. Raises: ValueError for data without rows."
-    if has_length(dataset) and len(dataset) == 0:
-        raise ValueError(f"the {part} data is empty: 0 rows. Was it filtered away?")
+    "A loader for a `Trainer`. Raises: ValueError if the model takes none of the columns."
     stream = isinstance(dataset, IterableDataset)
     tape = t.tape if train and t.args.save_strategy != "no" else None
     names = argument_names(t.model) + t.label_names if t.args.remove_unused_columns else None
@@ -1402,6 +1386,12 @@ def make_loader(t, dataset, part: str, batch_size: int, sampler, train: bool = F
     return t.accelerator.prepare_data_loader(loader)
 
 # %% ../nbs/20_trainer.ipynb #grouped
+def check_rows(dataset, part: str):
+    "Raises: ValueError for data without rows."
+    if has_length(dataset) and len(dataset) == 0:
+        raise ValueError(f"the {part} data is empty: 0 rows. Was it filtered away?")
+
+
 def grouped(t, dataset, batch_size: int, generator=None) -> LengthGroupedSampler:
     "Rows of like length together."
     column, known = t.args.length_column_name, getattr(dataset, "column_names", None) or ()
@@ -1418,6 +1408,7 @@ class Loaders:
         "Raises: ValueError without rows."
         if self.train_dataset is None:
             raise ValueError("training needs train_dataset=…, and there is none")
+        check_rows(self.train_dataset, "training")
         sampler = self._get_train_sampler(self.train_dataset)
         return make_loader(self, self.train_dataset, "training", self.args.train_batch_size,
                            sampler, train=True)
@@ -1437,6 +1428,7 @@ class Loaders:
         data = self.eval_dataset[data] if isinstance(data, str) else data
         if data is None:
             raise ValueError("evaluation needs eval_dataset=…, and there is none")
+        check_rows(data, part)
         sampler = SequentialSampler(data) if has_length(data) else None
         return make_loader(self, data, part, self.args.eval_batch_size, sampler)
 
@@ -1444,18 +1436,17 @@ class Loaders:
         return self.get_eval_dataloader(test_dataset, "test")
 
 # %% ../nbs/20_trainer.ipynb #model-loss
-def model_loss(t, model, inputs: dict, num_items_in_batch=None) -> tuple:  # loss, outputs
-    "The loss of a batch. Raises: ValueError if the model gives none."
+def model_loss(t, model, inputs: dict, items=None) -> tuple:  # loss, outputs
+    "The mean loss of a batch. Raises: ValueError if the model gives none."
     own = t.compute_loss_func or (t.args.label_smoothing_factor and t.smooths)
-    labels = None
+    inputs, labels = dict(inputs), None
     if own and "labels" in inputs:
-        inputs = dict(inputs)
         labels = inputs.pop("labels")
-    if num_items_in_batch is not None and t.counts_items:
-        inputs = {**inputs, "num_items_in_batch": num_items_in_batch}
+    if items is not None and t.counts_items:
+        inputs["num_items_in_batch"] = items
     outputs = model(**inputs, **t.forward_extra)
     if t.compute_loss_func is not None:
-        return t.compute_loss_func(outputs, labels, num_items_in_batch=num_items_in_batch), outputs
+        return t.compute_loss_func(outputs, labels, num_items_in_batch=items), outputs
     if labels is not None:
         logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
         epsilon = t.args.label_smoothing_factor
@@ -1463,6 +1454,16 @@ def model_loss(t, model, inputs: dict, num_items_in_batch=None) -> tuple:  # los
     if isinstance(outputs, Mapping) and outputs.get("loss") is None:
         raise no_loss(t, inputs, outputs)
     return outputs["loss"] if isinstance(outputs, Mapping) else outputs[0], outputs
+
+
+def scale(t, labels: Tensor | None, items: Tensor | None) -> float | Tensor:
+    "What turns the mean loss of a batch into its part of the update's, times the pieces."
+    if items is None or labels is None:
+        return 1.0
+    whole = t.pieces * t.args.world_size
+    if t.compute_loss_func is not None or t.counts_items:
+        return whole  # divided by `items` already
+    return whole * count_labels(labels, t.causal) / items
 
 
 def no_loss(t, inputs: Mapping, outputs: Mapping) -> ValueError:
@@ -1489,8 +1490,10 @@ class Steps:
     "The Trainer's work on one batch."
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        "Replace this in a subclass for a loss of your own."
+        "Replace this in a subclass for a loss of your own: a mean over the batch."
         loss, outputs = model_loss(self, model, inputs, num_items_in_batch)
+        if num_items_in_batch is not None:
+            loss = loss * scale(self, inputs.get("labels"), num_items_in_batch)
         return (loss, outputs) if return_outputs else loss
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> Tensor:
@@ -1498,10 +1501,9 @@ class Steps:
         if not model.training:
             model.train()
         inputs = prepare_inputs(inputs, self.args.device)
-        known = {} if num_items_in_batch is None else {"num_items_in_batch": num_items_in_batch}
-        loss = self.compute_loss(model, inputs, **known)
-        if self.share != 1.0:
-            loss = loss * self.share
+        loss = self.compute_loss(model, inputs, **self.known_items(num_items_in_batch))
+        if self.pieces > 1:
+            loss = loss / self.pieces
         scaled = self.accelerator.scaler is not None
         self.accelerator.backward(loss) if scaled else loss.backward()
         return loss.detach()
@@ -1514,7 +1516,8 @@ class Steps:
         with torch.no_grad():
             loss, outputs = None, None
             if known:
-                loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+                items = self.known_items(self.count_items([inputs]))
+                loss, outputs = self.compute_loss(model, inputs, return_outputs=True, **items)
                 loss = loss.detach().mean()
             else:
                 outputs = model(**inputs, **self.forward_extra)
@@ -1602,14 +1605,15 @@ def update(
     "One step of the optimizer. Raises: FloatingPointError if the loss is no number."
     args, state = t.args, t.state
     t.event("on_step_begin")
-    items = t.count_items(batches)
-    for i, (batch, t.share) in enumerate(zip(batches, t.shares(batches, items))):
-        last = i == len(batches) - 1
+    items, t.pieces = t.count_items(batches), len(batches)
+    for i, batch in enumerate(batches):
+        last = i == t.pieces - 1
         with nullcontext() if last else t.accelerator.no_sync(t.model_wrapped):
             loss = t.training_step(t.model_wrapped, batch, *([] if items is None else [items]))
         t.running.add(loss, state.global_step, args.logging_nan_inf_filter)
         if not last:
             t.event("on_substep_end")
+    t.pieces = 1
     if t.accelerator.scaler is not None:
         t.accelerator.unscale_gradients()
     norm = nn.utils.clip_grad_norm_(t.params, args.max_grad_norm or math.inf)
@@ -1626,18 +1630,18 @@ def update(
     state.total_flos += t.count_flos(batches)
     state.global_step += 1
     state.epoch = epoch
+    t.last = float(norm), lr
     t.event("on_step_end")
-    log_evaluate_save(t, norm, lr)
+    log_evaluate_save(t)
 
 # %% ../nbs/20_trainer.ipynb #log-evaluate-save
-def log_evaluate_save(t, norm=None, lr: float | None = None):
+def log_evaluate_save(t):
     "What the flags ask for, in this order: a checkpoint holds what was logged before it."
-    step, metrics = t.state.global_step, None
+    step = t.state.global_step
     if t.control.should_log and step > t.running.since:
-        logs = {"loss": t.running.take(step, t.accelerator.gather)}
-        if norm is not None:
-            logs["grad_norm"] = float(norm)
-        t.log({**logs, "learning_rate": t._get_learning_rate() if lr is None else lr})
+        norm, lr = t.last
+        loss = t.running.take(step, t.accelerator.gather)
+        t.log({"loss": loss, "grad_norm": norm, "learning_rate": lr})
     if t.control.should_evaluate:
         metrics = t._evaluate()
         best = note_best(t, metrics)
@@ -1713,10 +1717,10 @@ def run_epoch(t, plan: Plan, epoch: int, done: int = 0):
         if t.tape.queue:  # a note is unread: there was no second batch
             set_rng_state(t.tape.queue.pop())
             t.tape.queue = []
-        if not group:
-            logger.warning("the training data ended after %s steps", t.state.global_step)
-            t.control.should_training_stop = True
+        if not group:  # a stream that is shorter than `max_steps`: begin it anew
+            t.control.should_training_stop |= i == 0
             break
+        t.place = epoch, i + 1
         update(t, group, epoch + (i * n + len(group)) / plan.batches)
         if t.control.should_epoch_stop or t.control.should_training_stop:
             break
@@ -1899,7 +1903,8 @@ def write_randomness(t, folder: str):
     "The states now, as the epoch began, and before the batch that is made already."
     notes = {"epoch_start": t.epoch_start, "pending": t.tape.before}
     notes = {k: as_lists(v) for k, v in notes.items() if v is not None}
-    notes["loop"] = dict(sum=t.running.sum.item(), since=t.running.since, ended=t.epoch_ended)
+    notes["loop"] = dict(sum=t.running.sum.item(), since=t.running.since, last=t.last,
+                         ended=t.epoch_ended, place=t.place)
     torch.save(as_lists(rng_state()) | notes, os.path.join(folder, rng_file(t.args)))
 
 
@@ -2158,6 +2163,7 @@ def remember_signature(t):
     "What the model takes and returns, asked once."
     t.label_names = t.args.label_names if t.args.label_names is not None else find_labels(t.model)
     t.causal, t.counts_items = is_causal(t.model), counts_items(t.model)
+    t.takes_items = "num_items_in_batch" in inspect.signature(t.compute_loss).parameters
     problem = getattr(getattr(t.model, "config", None), "problem_type", None)
     t.smooths = problem != "multi_label_classification"
     cached = "use_cache" in argument_names(t.model) and not t.args.use_cache
@@ -2196,6 +2202,7 @@ def prepare_run(t, checkpoint: str | None) -> Plan:
 def begin_state(t, plan: Plan, checkpoint: str | None):
     "Where the run is: at its beginning, or where the checkpoint was."
     t.state, t.resumed, t.epoch_ended, t.epoch_start = TrainerState(), None, True, None
+    t.place = 0, 0  # the epoch, and how many of its updates are done
     t.tape.queue = []
     if checkpoint:
         restore_state(t, checkpoint)
@@ -2210,12 +2217,14 @@ def begin_state(t, plan: Plan, checkpoint: str | None):
     if loop := (t.resumed or {}).get("loop"):
         t.running.sum += loop["sum"]
         t.running.carried, t.running.since = loop["sum"], loop["since"]
-        t.epoch_ended = loop["ended"]
+        t.epoch_ended, t.last, t.place = loop["ended"], loop["last"], loop["place"]
 
 # %% ../nbs/20_trainer.ipynb #run-epochs
 def run_epochs(t, plan: Plan):
     "All passes, from where the state is."
     first, done = divmod(t.state.global_step, plan.updates)
+    if not has_length(plan.loader) and t.place[1]:
+        first, done = t.place if not t.epoch_ended else (t.place[0] + 1, 0)
     if not t.epoch_ended and done == 0 and first > 0:
         first, done = first - 1, plan.updates  # its last step is done, its end isn't
     if t.args.ignore_data_skip and done < plan.updates:
@@ -2363,22 +2372,19 @@ class Optimising:
         self.create_optimizer()
         self.create_scheduler(num_training_steps)
 
-    def shares(self, batches: list, items) -> list:
-        if items is not None:  # the loss is divided already, by the labels of all processes
-            return [float(self.args.world_size)] * len(batches)
-        by_label = self.causal or bool(self.args.label_smoothing_factor)
-        found = shares(batches, by_label, self.causal)
-        if not by_label or self.args.world_size == 1 or "labels" not in batches[0]:
-            return found
-        mine = sum(count_labels(o["labels"], self.causal) for o in batches).to(self.args.device)
-        return [s * mine / self.accelerator.gather(mine).float().mean() for s in found]
-
-    def count_items(self, batches: list):
-        "How many labels an update has, for those who divide their loss by it."
-        if not (self.counts_items or self.compute_loss_func) or "labels" not in batches[0]:
+    def count_items(self, batches: list) -> Tensor | None:
+        "How many labels an update's loss is divided by; None: each batch by its own."
+        counts = self.causal or self.args.label_smoothing_factor or self.counts_items
+        if not (counts or self.compute_loss_func) or "labels" not in batches[0]:
             return None
-        n = sum(count_labels(o["labels"], self.causal) for o in batches)
-        return self.accelerator.gather(n.to(self.args.device)).sum()
+        skip = type(self.model).__name__.endswith("ForCausalLM")
+        n = sum(count_labels(o["labels"], skip) for o in batches).to(self.args.device)
+        return self.accelerator.gather(n).sum() if self.args.world_size > 1 else n
+
+    def known_items(self, items: Tensor | None) -> dict:
+        "For `compute_loss`, if it takes it: one that a reader wrote may not."
+        known = items is not None and self.takes_items
+        return {"num_items_in_batch": items} if known else {}
 
     def count_flos(self, batches: list) -> float:
         main, flops = self.flops
@@ -2452,9 +2458,9 @@ def set_up(t, model, data_collator, callbacks):
     t.accelerator = make_accelerator(t.args, model)
     if (model is None) == (t.model_init is None):
         raise ValueError("give the Trainer one of model=… and model_init=…")
-    t.empty_steps = 0
+    t.empty_steps, t.last = 0, (math.nan, 0.0)  # gradient's length and learning rate
     t.trial = t.ignore_keys = t.run_dir = t.resumed = t.epoch_start = None
-    t.share, t.made_scheduler, t.is_in_train, t.epoch_ended = 1.0, False, False, True
+    t.pieces, t.made_scheduler, t.is_in_train, t.epoch_ended = 1, False, False, True
     t.tape = BatchTape()
     t.set_model(t.call_model_init() if model is None else model)
     pads = hasattr(t.processing_class, "pad")
