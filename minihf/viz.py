@@ -593,6 +593,7 @@ def word_map(
     ax.scatter(*spots.T, c=colours, s=14)
     size = np.maximum(np.ptp(spots, axis=0), 1e-9)
     for (x, y), up, name, colour in zip(spots, lift(spots / size), names, colours):
+        ax.plot([x, x + 0.01 * size[0]], [y, y + up * size[1]], color=colour, lw=0.6)
         ax.text(x + 0.012 * size[0], y + up * size[1], drawable(name), va="center",
                 fontsize=8.5, color=colour, fontfamily=fonts())
     ax.set(xticks=[], yticks=[], title=f"two directions, {kept:.0%} of the variance")
