@@ -19,6 +19,11 @@ _MODULES = {
     ),
     "cache": "DynamicCache",
     "config": "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config",
+    "data": (
+        "default_data_collator DefaultDataCollator DataCollatorWithPadding "
+        "DataCollatorForLanguageModeling DataCollatorForTokenClassification "
+        "DataCollatorForMultipleChoice DataCollatorForSeq2Seq"
+    ),
     "generation.logits": (
         "LogitsProcessor LogitsProcessorList TemperatureLogitsWarper TopKLogitsWarper "
         "TopPLogitsWarper MinPLogitsWarper TypicalLogitsWarper EpsilonLogitsWarper "
@@ -48,10 +53,27 @@ _MODULES = {
         "GPT2ForSequenceClassification GPT2ForTokenClassification "
         "GPT2ForQuestionAnswering"
     ),
+    "pipelines": (
+        "pipeline Pipeline TextClassificationPipeline TokenClassificationPipeline "
+        "NerPipeline QuestionAnsweringPipeline FillMaskPipeline TextGenerationPipeline "
+        "FeatureExtractionPipeline ZeroShotClassificationPipeline "
+        "SentenceSimilarityPipeline"
+    ),
+    "speed": "optimize_for_inference",
     "tokenizers.base": (
         "AddedToken BatchEncoding PreTrainedTokenizer PreTrainedTokenizerBase "
         "PreTrainedTokenizerFast BertTokenizer BertTokenizerFast DistilBertTokenizer "
         "DistilBertTokenizerFast GPT2Tokenizer GPT2TokenizerFast CharSpan TokenSpan"
+    ),
+    "trainer": (
+        "TrainingArguments Trainer TrainerState TrainerControl TrainerCallback "
+        "DefaultFlowCallback PrinterCallback ProgressCallback EarlyStoppingCallback "
+        "EvalPrediction IntervalStrategy SchedulerType get_scheduler "
+        "get_constant_schedule get_constant_schedule_with_warmup "
+        "get_linear_schedule_with_warmup get_cosine_schedule_with_warmup "
+        "get_cosine_with_hard_restarts_schedule_with_warmup "
+        "get_polynomial_decay_schedule_with_warmup get_inverse_sqrt_schedule "
+        "get_reduce_on_plateau_schedule set_seed Seq2SeqTrainingArguments Seq2SeqTrainer"
     ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
@@ -88,6 +110,11 @@ if TYPE_CHECKING:  # for editors: the same names
     from .config import (
         PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, GPT2Config,
     )
+    from .data import (
+        default_data_collator, DefaultDataCollator, DataCollatorWithPadding,
+        DataCollatorForLanguageModeling, DataCollatorForTokenClassification,
+        DataCollatorForMultipleChoice, DataCollatorForSeq2Seq,
+    )
     from .generation.logits import (
         LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper,
         TopPLogitsWarper, MinPLogitsWarper, TypicalLogitsWarper, EpsilonLogitsWarper,
@@ -121,8 +148,26 @@ if TYPE_CHECKING:  # for editors: the same names
         GPT2ForSequenceClassification, GPT2ForTokenClassification,
         GPT2ForQuestionAnswering,
     )
+    from .pipelines import (
+        pipeline, Pipeline, TextClassificationPipeline, TokenClassificationPipeline,
+        NerPipeline, QuestionAnsweringPipeline, FillMaskPipeline,
+        TextGenerationPipeline, FeatureExtractionPipeline,
+        ZeroShotClassificationPipeline, SentenceSimilarityPipeline,
+    )
+    from .speed import optimize_for_inference
     from .tokenizers.base import (
         AddedToken, BatchEncoding, PreTrainedTokenizer, PreTrainedTokenizerBase,
         PreTrainedTokenizerFast, BertTokenizer, BertTokenizerFast, DistilBertTokenizer,
         DistilBertTokenizerFast, GPT2Tokenizer, GPT2TokenizerFast, CharSpan, TokenSpan,
+    )
+    from .trainer import (
+        TrainingArguments, Trainer, TrainerState, TrainerControl, TrainerCallback,
+        DefaultFlowCallback, PrinterCallback, ProgressCallback, EarlyStoppingCallback,
+        EvalPrediction, IntervalStrategy, SchedulerType, get_scheduler,
+        get_constant_schedule, get_constant_schedule_with_warmup,
+        get_linear_schedule_with_warmup, get_cosine_schedule_with_warmup,
+        get_cosine_with_hard_restarts_schedule_with_warmup,
+        get_polynomial_decay_schedule_with_warmup, get_inverse_sqrt_schedule,
+        get_reduce_on_plateau_schedule, set_seed, Seq2SeqTrainingArguments,
+        Seq2SeqTrainer,
     )
