@@ -1498,16 +1498,13 @@ class Decoding:
         refuse_unknown(unknown, "decode")
         ids, clean = id_lists(token_ids), clean_up_tokenization_spaces
         clean = self.clean_up_tokenization_spaces if clean is None else clean
-        if ids and isinstance(ids[0], (list, tuple)):
-            return [self._text(o, skip_special_tokens, clean) for o in ids]
-        return self._text(ids, skip_special_tokens, clean)
-
-    def _text(self, ids: list[int], skip: bool, clean: bool) -> str:
-        text = self._join(ids, skip)
-        return clean_up(text) if clean else text
+        batched = ids and isinstance(ids[0], (list, tuple))
+        texts = [self._join(o, skip_special_tokens) for o in (ids if batched else [ids])]
+        texts = list(map(clean_up, texts)) if clean else texts
+        return texts if batched else texts[0]
 
     def _say_plain(self, index: int):
-        said = self._said[index]
+        said = self.say(index)
         return said[:0] if index in self._special_ids else said
 
     @cached_property
