@@ -80,8 +80,8 @@ def to_rows(columns: Mapping) -> list[dict]:
     sizes = {k: len(v) for k, v in columns.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(
-            f"columns of unequal length cannot be rows: {sizes}; if the function changes "
-            "the number of rows, name the old columns in `remove_columns`"
+            f"columns of unequal length cannot be rows: {sizes}; if the function "
+            "changes the number of rows, name the old columns in `remove_columns`"
         )
     return [dict(zip(columns.keys(), row)) for row in zip(*columns.values())]
 
@@ -123,12 +123,13 @@ def what_is_wrong(values: list) -> str:
     inner = chain.from_iterable(v for v in values if isinstance(v, (list, tuple)))
     if any(isinstance(v, str) for v in chain(values, inner)):
         return "it holds text; encode it, or drop it with `remove_columns` in `map`"
-    size = lambda v: len(v) if isinstance(v, (list, tuple)) or getattr(v, "ndim", 0) else 0
-    sizes = set(map(size, values))
+    rows = [v for v in values if isinstance(v, (list, tuple)) or getattr(v, "ndim", 0)]
+    sizes = set(map(len, rows)) | ({0} if len(rows) < len(values) else set())
     if len(sizes) > 1:
         return (
-            f"its rows have {min(sizes)} to {max(sizes)} values; DataCollatorWithPadding "
-            "pads ids and masks, DataCollatorForTokenClassification labels too"
+            f"its rows have {min(sizes)} to {max(sizes)} values; "
+            "DataCollatorWithPadding pads ids and masks, "
+            "DataCollatorForTokenClassification labels too"
         )
     return "its rows differ in shape or type"
 
@@ -205,7 +206,7 @@ def default_data_collator(
     return batch
 
 # %% ../nbs/19_data.ipynb #digits
-def digits() -> list[dict]:  # rows with the columns `pixel_values` (1, 8, 8) and `label`
+def digits() -> list[dict]:  # rows with `pixel_values` (1, 8, 8) and `label`
     """1,797 handwritten digits of 8 x 8 pixels, from 0 (paper) to 1 (ink).
 
     From `sklearn.datasets.load_digits`, a copy of the test set of the UCI collection
@@ -214,7 +215,7 @@ def digits() -> list[dict]:  # rows with the columns `pixel_values` (1, 8, 8) an
     try:
         from sklearn.datasets import load_digits
     except ImportError as e:
-        raise ImportError("digits() needs scikit-learn: pip install scikit-learn") from e
+        raise ImportError("digits needs scikit-learn: pip install scikit-learn") from e
     data = load_digits()
     pixels = (data.images / 16).astype(np.float32)[:, None]  # (n, 1, 8, 8)
     return [{"pixel_values": x, "label": int(y)} for x, y in zip(pixels, data.target)]
@@ -320,7 +321,7 @@ def lengths_of(dataset, name: str = "input_ids") -> list[int]:
     "The length of a column in every row. Raises: ValueError if there is none."
     first = dataset[0]
     if not isinstance(first, Mapping) or name not in first:
-        has = list(first) if isinstance(first, Mapping) else f"type {type(first).__name__}"
+        has = list(first) if isinstance(first, Mapping) else type(first).__name__
         raise ValueError(
             f"lengths come from the column {name!r}, but the rows have {has}; set "
             "`model_input_name`, or pass `lengths`"
@@ -389,8 +390,9 @@ class NumpyDice:
     def tokens(self, n: int, where: Tensor) -> Tensor:
         "A random id below `n` for the places in `where`"
         draw = self.rng.randint if self.rng is np.random else self.rng.integers
-        drawn = torch.from_numpy(draw(low=0, high=n, size=int(where.sum()), dtype=np.int64))
-        return torch.zeros(where.shape, dtype=torch.int64).masked_scatter(where, drawn)
+        drawn = draw(low=0, high=n, size=int(where.sum()), dtype=np.int64)
+        empty = torch.zeros(where.shape, dtype=torch.int64)
+        return empty.masked_scatter(where, torch.from_numpy(drawn))
 
 # %% ../nbs/19_data.ipynb #words-of
 def corrupt(
@@ -519,7 +521,8 @@ def pad_texts(tokenizer, features, kind: str, multiple: int | None) -> Mapping:
     batch = pad_features(tokenizer, rows, kind, pad_to_multiple_of=multiple)
     if offsets[0] is not None:
         n, side = batch["input_ids"].shape[1], tokenizer.padding_side
-        cells = pad_batch([list(map(list, as_lists(o))) for o in offsets], [0, 0], n, side)
+        cells = [[list(o) for o in as_lists(row)] for row in offsets]
+        cells = pad_batch(cells, [0, 0], n, side)
         batch["offset_mapping"] = column_tensor("offset_mapping", cells, kind)
     return batch
 
@@ -543,9 +546,9 @@ def process_dice(known: dict, kind: str, seed: int | None):
 
 # %% ../nbs/19_data.ipynb #datacollatorforlanguagemodeling-2
 class DataCollatorForLanguageModeling(Masking):
-    """Batches for language models: masked (`mlm=True`), or causal, where labels are ids.
+    """Batches for language models: masked (`mlm=True`) or causal, where labels are ids.
 
-    Raises: ValueError for a tokenizer without mask token, and shares outside of 0 ... 1.
+    Raises: ValueError for a tokenizer without mask token, and shares outside of 0 … 1.
     """
 
     def collate(self, features, kind: str):
@@ -572,7 +575,8 @@ class DataCollatorForLanguageModeling(Masking):
     def numpy_mask_tokens(self, inputs, special_tokens_mask=None, offset_mapping=None):
         "The same with arrays, and NumPy's dice"
         given = (inputs, special_tokens_mask, offset_mapping)
-        ids, special, offsets = (None if o is None else torch.as_tensor(o) for o in given)
+        tensors = (None if o is None else torch.as_tensor(o) for o in given)
+        ids, special, offsets = tensors
         special = special_places(ids, special, self.tokenizer)
         dice = process_dice(self.dice, "np", self.seed)
         return tuple(o.numpy() for o in self.hide(ids, special, offsets, dice))
@@ -600,8 +604,8 @@ def source_files(module: str) -> list[Path]:
     files = [f for f in files if not TESTS & set(f.relative_to(root).parts)]
     if not files:
         raise FileNotFoundError(
-            f"no source of the module {module!r} in {root}: this Python came without the "
-            "sources that the data sets are made of; use one from python.org"
+            f"no source of the module {module!r} in {root}: this Python came without "
+            "the sources that the data sets are made of; use one from python.org"
         )
     return files
 
@@ -615,7 +619,7 @@ CODE_MODULES = tuple(
 )
 
 # %% ../nbs/19_data.ipynb #tag-line-2
-def tag_line(tokens: list[tokenize.TokenInfo]) -> list[str]:  # one of CODE_TAGS for each
+def tag_line(tokens: list[tokenize.TokenInfo]) -> list[str]:  # of `CODE_TAGS`
     "What each token of a statement of Python is, by what stands around it."
     tags, depth, words = [], 0, ["", *(t.string for t in tokens), ""]
     for before, t, after in zip(words, tokens, words[2:]):
@@ -659,8 +663,8 @@ def plain_line(words: tuple[str, ...]) -> bool:
 def python_code() -> list[dict]:  # rows with the columns `tokens` and `labels`
     """About 8,000 statements of Python, token by token, and what each token is.
 
-    From the sources of `CODE_MODULES`, which ship with Python (and differ a little between
-    versions), split by its module `tokenize`. Labels are places in `CODE_TAGS`.
+    From the sources of `CODE_MODULES`, which ship with Python (and differ a little
+    between versions), split by its module `tokenize`. Labels are places in `CODE_TAGS`.
     """
     number, found = {tag: i for i, tag in enumerate(CODE_TAGS)}, {}
     files = chain.from_iterable(map(source_files, CODE_MODULES))
@@ -686,10 +690,11 @@ def check_label_lengths(labels: list, rows: list[Mapping]):
         n, mask = len(row["input_ids"]), row.get("attention_mask")
         used = n if mask is None else int(sum(mask))  # ids may be padded already
         if not hasattr(own, "__len__") or len(own) not in (n, used):
-            has = f"{len(own)} labels" if hasattr(own, "__len__") else f"the label {own!r}"
+            many = hasattr(own, "__len__")
+            has = f"{len(own)} labels" if many else f"the label {own!r}"
             raise ValueError(
-                f"row {i} of the batch has {n} tokens, but {has}; labels of words become "
-                "labels of tokens with `align_labels(labels, encoding.word_ids())`"
+                f"row {i} of the batch has {n} tokens, but {has}; labels of words "
+                "become those of tokens by `align_labels(labels, encoding.word_ids())`"
             )
 
 # %% ../nbs/19_data.ipynb #datacollatorfortokenclassification-2
@@ -725,10 +730,11 @@ class DataCollatorForMultipleChoice(PaddingCollator):
         name, labels, rows = take_labels(features)
         counts = {len(v) for row in rows for v in row.values()}
         if len(counts) > 1:
-            raise ValueError(f"rows have {sorted(counts)} choices; all need the same number")
-        n = counts.pop()
+            raise ValueError(f"rows have {sorted(counts)} choices; all need as many")
+        b, n = len(rows), counts.pop()
         flat = [{k: v[i] for k, v in row.items()} for row in rows for i in range(n)]
-        batch = {k: v.reshape(len(rows), n, -1) for k, v in self.pad(flat, kind).items()}
+        batch = self.pad(flat, kind)  # (b * n, s)
+        batch = {k: v.reshape(b, n, -1) for k, v in batch.items()}
         if labels is not None:
             batch["labels"] = label_tensor(name, labels, kind)
         return batch
@@ -736,7 +742,7 @@ class DataCollatorForMultipleChoice(PaddingCollator):
 # %% ../nbs/19_data.ipynb #datacollatorforseq2seq
 @dataclass
 class DataCollatorForSeq2Seq(DataCollatorMixin):
-    "Pad encoded texts, and by themselves their labels, which are texts of other lengths."
+    "Pad encoded texts, and by themselves their labels, texts of other lengths."
 
     tokenizer: object
     model: object = None  # may have `prepare_decoder_input_ids_from_labels`
@@ -762,8 +768,9 @@ class DataCollatorForSeq2Seq(DataCollatorMixin):
         if self.padding not in (False, "do_not_pad"):
             fixed = "max_length" if self.max_length else "longest"
             how = fixed if self.padding == "max_length" else "longest"
-            n = pad_length(map(len, rows), how, self.max_length, self.pad_to_multiple_of)
-            rows = pad_batch(rows, self.label_pad_token_id, n, self.tokenizer.padding_side)
+            multiple, side = self.pad_to_multiple_of, self.tokenizer.padding_side
+            n = pad_length(map(len, rows), how, self.max_length, multiple)
+            rows = pad_batch(rows, self.label_pad_token_id, n, side)
         return column_tensor("labels", rows, kind)
 
 # %% ../nbs/19_data.ipynb #docstrings-in-2
@@ -791,8 +798,8 @@ def module_texts(module: str) -> tuple[str, ...]:
 def docstrings() -> list[dict]:  # rows with the columns `text` and `label`
     """About 1,700 docstrings; the label says which module of Python they belong to.
 
-    The first paragraph of each docstring of the eight modules in `DOCSTRING_LABELS`, read
-    from the sources that ship with Python. They differ a little between versions.
+    The first paragraph of each docstring of the eight modules in `DOCSTRING_LABELS`,
+    read from the sources that ship with Python. They differ a little between versions.
     """
     found = {}
     for label, module in enumerate(DOCSTRING_LABELS):
@@ -802,12 +809,13 @@ def docstrings() -> list[dict]:  # rows with the columns `text` and `label`
 
 # %% ../nbs/19_data.ipynb #names-2
 SCRIPTS = tuple(
-    "arabic armenian georgian gothic greek hebrew ogham runic sinhala syriac thai".split()
+    "arabic armenian georgian gothic greek hebrew "
+    "ogham runic sinhala syriac thai".split()
 )
 
 
 def names() -> list[dict]:  # rows with the columns `text` and `label`
-    """About 600 names of letters; the label says which script they belong to.
+    """About 500 names of letters; the label says which script they belong to.
 
     From Unicode 3.2, which every Python carries as `unicodedata.ucd_3_2_0`, so they are
     the same everywhere. Labels are places in `SCRIPTS`.
@@ -818,5 +826,5 @@ def names() -> list[dict]:  # rows with the columns `text` and `label`
     pattern = re.compile(rf"({known}) (?:SMALL )?(?:LETTER|CHARACTER) ([A-Z -]+)")
     matches = (pattern.fullmatch(ucd_3_2_0.name(chr(i), "")) for i in range(0x11000))
     found = dict.fromkeys((m[2].lower(), m[1].lower()) for m in matches if m)
-    plain = [(name, script) for name, script in found if not re.search(" with | form$", name)]
+    plain = (o for o in found if not re.search(" with | form$", o[0]))
     return [{"text": name, "label": SCRIPTS.index(script)} for name, script in plain]
