@@ -1,5 +1,6 @@
 "Whatever comes in, what comes out is a right answer or an error that says what is wrong."
 import json
+import os
 import signal
 import struct
 import threading
@@ -190,3 +191,26 @@ def test_threads_share_a_tokenizer_and_a_model():
     for t in threads:
         t.join()
     assert all(set(found[i]) == {expected[i]} for i in range(8))
+
+
+# --- pipelines ---------------------------------------------------------------------------------
+def resident():
+    "Megabytes that this process holds"
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * 4096 / 2**20
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="asks Linux for the memory in use")
+def test_ten_thousand_calls_take_no_more_memory_than_two_thousand(rng):
+    config = minihf.BertConfig(vocab_size=len(TOKENIZERS["tiny-bert"]), hidden_size=8, num_hidden_layers=1,
+                               num_attention_heads=2, intermediate_size=8)
+    sort = minihf.pipeline("text-classification", model=minihf.BertForSequenceClassification(config).eval(),
+                           tokenizer=TOKENIZERS["tiny-bert"])
+    words = ["".join(rng.choices("abcdefgh", k=5)) for _ in range(5000)]
+    text = lambda: " ".join(rng.choices(words, k=rng.randint(1, 12)))
+    for _ in range(2000):
+        sort(text())
+    before = resident()
+    for _ in range(8000):
+        sort(text())
+    assert resident() - before < 8
