@@ -326,7 +326,8 @@ def lengths_of(dataset, name: str = "input_ids") -> list[int]:
             f"lengths come from the column {name!r}, but the rows have {has}; set "
             "`model_input_name`, or pass `lengths`"
         )
-    return [len(row[name]) for row in dataset]
+    table = hasattr(dataset, "column_names")  # of `datasets`: one column, not all
+    return list(map(len, dataset[name] if table else (row[name] for row in dataset)))
 
 # %% ../nbs/19_data.ipynb #to-rows
 class LengthGroupedSampler(Sampler):

@@ -1,6 +1,8 @@
 "Rows to batches: the collators and the sampler equal the reference's, the data sets are there, errors say what to do."
 import inspect
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,7 @@ STACKABLE = {
 
 @KINDS
 @pytest.mark.parametrize("name", STACKABLE)
+@pytest.mark.filterwarnings("ignore:Creating a tensor from a list")  # the reference's
 def test_default_collator_equals_reference(name, kind):
     rows = STACKABLE[name]
     assert_same(data.default_data_collator(rows, kind), transformers.default_data_collator(rows, kind))
@@ -487,6 +490,10 @@ def test_collators_take_rows_of_datasets(bert):
     assert_same(collate([table[i] for i in range(5)]), want)
     torch_table = table.with_format("torch")
     assert_same(collate([torch_table[i] for i in range(5)]), want)
+    assert_same(collate([table.with_format("numpy")[i] for i in range(5)]), want)
+    lengths = [len(row["input_ids"]) for row in plain]
+    for dataset in (plain, table, torch_table):
+        assert data.LengthGroupedSampler(2, dataset).lengths == lengths
     loader = DataLoader(table, batch_size=5, collate_fn=collate)
     assert_same(next(iter(loader)), want)
 
@@ -542,3 +549,10 @@ def test_digits():
 def test_missing_sources_are_named():
     with pytest.raises(FileNotFoundError, match="no_such_module"):
         data.source_files("no_such_module")
+
+
+def test_import_is_light():
+    code = "import sys, minihf.data; print([o for o in %r if o in sys.modules])"
+    heavy = ["matplotlib", "sklearn", "datasets", "accelerate", "transformers", "fastcore"]
+    said = subprocess.run([sys.executable, "-c", code % heavy], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
