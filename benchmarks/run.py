@@ -1,7 +1,8 @@
-"""minihf and transformers side by side: python benchmarks/run.py [names] [--rounds N] [--threads 1] [--json FILE]
+"""minihf and transformers side by side: python benchmarks/run.py [names] [--rounds N] [--threads 1] [--save]
 
 The two libraries run in processes of their own and take turns, so that whatever else the machine does meets both. A ratio is
 the median over the rounds of (transformers' time / minihf's time): above 1, minihf is faster. Results are compared as well.
+With --save the rows go into results.json, which the chapter on speed draws.
 """
 import argparse
 import hashlib
@@ -156,6 +157,17 @@ def machine(threads):
     )
 
 
+def save(rows, here, order):
+    "Put rows into results.json, beside older ones of the same machine"
+    path = HERE / "results.json"
+    old = json.loads(path.read_text()) if path.exists() else {}
+    rows = {**(old["rows"] if old.get("machine") == here else {}), **rows}
+    kept = {n: rows[n] for n in order if n in rows}
+    text = json.dumps(dict(machine=here, rows=kept), indent=1) + "\n"
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)
+
+
 def main():
     if sys.argv[1:2] == ["--worker"]:
         return worker(sys.argv[2], sys.argv[3], int(sys.argv[4]))
@@ -167,11 +179,11 @@ def main():
     p.add_argument("names", nargs="*", help=f"beginnings of: {', '.join([*SCRIPTS, *CASES])}")
     p.add_argument("--rounds", type=int)
     p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--json")
+    p.add_argument("--save", action="store_true", help="put the rows into results.json")
     a = p.parse_args()
     print(machine(a.threads), end="\n\n")
     print("| | minihf | transformers | ratio | middle half | results |\n|---|---|---|---|---|---|")
-    rows = []
+    rows = {}
     names = [n for n in [*SCRIPTS, *CASES] if not a.names or any(n.startswith(o) for o in a.names)]
     with tempfile.TemporaryDirectory() as tmp:
         os.environ["BENCH_FOLDER"] = tmp
@@ -180,12 +192,12 @@ def main():
         for n in names:
             if n in SCRIPTS:
                 s = SCRIPTS[n]
-                rows.append(row(s["title"], *run_script(n, a.rounds, a.threads, folders), s["peak"]))
+                rows[n] = row(s["title"], *run_script(n, a.rounds, a.threads, folders), s["peak"])
             else:
-                rows.append(row(CASES[n].title, *run_case(n, a.rounds, a.threads)))
-    if a.json:
-        Path(a.json).write_text(json.dumps(dict(machine=machine(a.threads), rows=rows), indent=1) + "\n")
-    return any(r["equal"] is False for r in rows)
+                rows[n] = row(CASES[n].title, *run_case(n, a.rounds, a.threads))
+            if a.save:
+                save(rows, machine(a.threads), [*SCRIPTS, *CASES])
+    return any(r["equal"] is False for r in rows.values())
 
 
 if __name__ == "__main__":
