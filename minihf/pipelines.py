@@ -209,8 +209,8 @@ def plan(pipe, rows: list[Mapping], batch_size: int | None) -> list[list[int]]:
     return batches([length(r) for r in rows], 1 if alone else batch_size)
 
 # %% ../nbs/18_pipelines.ipynb #compute
-def compute(pipe, rows: list[Mapping], batch_size: int | None, params: dict) -> list:
-    "What the model says about each row."
+def compute(pipe, rows: list[Mapping], batch_size: int | None, params: dict, tick=None) -> list:
+    "What the model says about each row; `tick(n)` hears of `n` more that are done."
     out = [None] * len(rows)
     pad_id = getattr(pipe.tokenizer, "pad_token_id", None)
     for numbers in plan(pipe, rows, batch_size):
@@ -218,16 +218,18 @@ def compute(pipe, rows: list[Mapping], batch_size: int | None, params: dict) -> 
         found = pipe.forward(collate(picked, pad_id, pipe.side), **params)
         for i, row, o in zip(numbers, picked, split(found, len(numbers))):
             out[i] = {**row, **o} if type(o) is dict else o
+        if tick is not None:
+            tick(len(numbers))
     return out
 
 
-def answers(pipe, window: list, batch_size: int | None, params: tuple) -> Iterator:
+def answers(pipe, window: list, batch_size: int | None, params: tuple, tick=None) -> Iterator:
     "The answers to a window of inputs, in order."
     own = type(pipe).preprocess is not Steps.preprocess  # written by somebody: one by one
     groups = ([pipe.preprocess(o, **params[0]) for o in window] if own
               else pipe.encode(window, **params[0]))
     groups = [list(o) if pipe.chunks or not own else [o] for o in groups]
-    rows = iter(compute(pipe, [r for g in groups for r in g], batch_size, params[1]))
+    rows = iter(compute(pipe, [r for g in groups for r in g], batch_size, params[1], tick))
     for g in groups:
         mine = list(itertools.islice(rows, len(g)))
         yield pipe.postprocess(mine if pipe.chunks else mine[0], **params[2])
@@ -263,19 +265,18 @@ def kind_of(inputs) -> str:
     return "stream" if walks and not single else "one"
 
 
-def progress(answers: Iterator, n: int, wanted: bool) -> Iterator:
-    "A bar for work that takes more than three seconds."
+def progress(n: int | None, wanted: bool):
+    "A bar for work that takes more than three seconds; `n` rows, None: nobody knows how many."
     from tqdm import tqdm
 
-    off = not wanted or n < 2
-    return tqdm(answers, total=n, delay=3, leave=False, disable=off, unit=" inputs")
+    return tqdm(total=n, delay=3, leave=False, disable=not wanted, unit=" rows")
 
 # %% ../nbs/18_pipelines.ipynb #stream
-def stream(pipe, inputs, batch_size: int | None, params: tuple) -> Iterator:
+def stream(pipe, inputs, batch_size: int | None, params: tuple, tick=None) -> Iterator:
     "Answers in order; inputs are read a window at a time."
     ahead = max(WINDOW, batch_size or 0) if batch_size or hasattr(inputs, "__len__") else 1
     for window in windows(read(inputs), (batch_size or 1) if pipe.in_order else ahead):
-        yield from answers(pipe, window, batch_size, params)
+        yield from answers(pipe, window, batch_size, params, tick)
 
 
 def call(pipe, inputs, batch_size: int | None, params: tuple):
@@ -286,7 +287,8 @@ def call(pipe, inputs, batch_size: int | None, params: tuple):
     items = [inputs] if kind == "one" else inputs
     for i, item in enumerate(items):
         pipe.check(item, i)
-    found = list(progress(stream(pipe, items, batch_size, params), len(items), pipe.progress_bar))
+    with progress(None if pipe.chunks else len(items), pipe.progress_bar) as bar:
+        found = list(stream(pipe, items, batch_size, params, bar.update))
     return found[0] if kind == "one" else found
 
 # %% ../nbs/18_pipelines.ipynb #pipeline
