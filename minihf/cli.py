@@ -4,12 +4,15 @@
 
 # %% auto #0
 __all__ = ['BERT', 'GPT2', 'SENTENCES', 'load', 'colour', 'unit_mean', 'embed', 'fill_mask', 'generate', 'tour_encode',
-           'tour_use', 'tour', 'parser', 'run', 'main']
+           'tour_use', 'tour', 'book_folder', 'open_lab', 'parser', 'run', 'main']
 
 # %% ../nbs/22_cli.ipynb #import-argparse
 import argparse
 import logging
+import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 # %% ../nbs/22_cli.ipynb #bert-gpt2-minihf-tiny-bert-minihf-tiny-g
 BERT, GPT2 = "minihf/tiny-bert", "minihf/tiny-gpt2"
@@ -67,17 +70,13 @@ def fill_mask(
     model: str = BERT,  # a masked language model
     k: int = 5,  # how many answers
 ) -> list[tuple[str, float]]:  # words and their probabilities, best first
-    "The most probable words at the mask. Raises ValueError if the text has no mask token, or several."
-    import torch
+    "The most probable words at the mask. Raises: ValueError unless there is one mask."
+    from minihf.pipelines import pipeline
 
-    tokenizer, mlm = load(model, "ModelForMaskedLM")
-    batch = tokenizer(text, truncation=True, return_tensors="pt")
-    at = (batch["input_ids"][0] == tokenizer.mask_token_id).nonzero()[:, 0]
-    if len(at) != 1:
-        raise ValueError(f"the text holds {len(at)} times {tokenizer.mask_token}, not once: {text!r}")
-    with torch.inference_mode():
-        best = mlm(**batch).logits[0, at[0]].softmax(-1).topk(k)
-    return list(zip(tokenizer.batch_decode(best.indices[:, None]), best.values.tolist()))
+    found = pipeline("fill-mask", model)(text, top_k=k)
+    if isinstance(found[0], list):
+        raise ValueError(f"the text has {len(found)} masks, not one: {text!r}")
+    return [(o["token_str"], o["score"]) for o in found]
 
 # %% ../nbs/22_cli.ipynb #generate
 def generate(
@@ -88,14 +87,13 @@ def generate(
 ) -> str:
     "The text and what the model puts behind it."
     import torch
+    from minihf.pipelines import pipeline
 
-    tokenizer, gpt = load(model, "ModelForCausalLM")
-    batch = tokenizer(text, return_tensors="pt")
-    how = dict(do_sample=False) if seed is None else dict(do_sample=True, top_k=50, temperature=0.8)
     torch.manual_seed(seed or 0)
-    end = tokenizer.eos_token_id
-    ids = gpt.generate(**batch, max_new_tokens=tokens, pad_token_id=end, **how)
-    return tokenizer.decode(ids[0], skip_special_tokens=True)
+    greedy = seed is None
+    how = dict(do_sample=False) if greedy else dict(do_sample=True, temperature=0.8)
+    write = pipeline("text-generation", model)
+    return write(text, max_new_tokens=tokens, **how)[0]["generated_text"]
 
 # %% ../nbs/22_cli.ipynb #sentences
 SENTENCES = (
@@ -138,6 +136,25 @@ def tour():
     tour_encode("Tokenizers turn a sentence into pieces of words.")
     tour_use()
 
+# %% ../nbs/22_cli.ipynb #book-folder
+def book_folder() -> Path:
+    "Where the notebooks are. Raises: OSError if only the package is here."
+    import minihf
+
+    folder = Path(minihf.__file__).parents[1] / "nbs"
+    if not (folder / "index.ipynb").exists():
+        raise OSError("the notebooks are not beside the package: clone the repository and "
+                      "install that copy with `pip install -e .`")
+    return folder
+
+# %% ../nbs/22_cli.ipynb #open-lab
+def open_lab():
+    "Open the book in JupyterLab, until that is closed. Raises: OSError if it is not there."
+    if find_spec("jupyterlab") is None:
+        raise OSError("JupyterLab is not installed: pip install jupyterlab")
+    page = book_folder() / "index.ipynb"
+    subprocess.run([sys.executable, "-m", "jupyterlab", page], check=False)
+
 # %% ../nbs/22_cli.ipynb #parser
 def parser() -> argparse.ArgumentParser:
     "The commands and their options."
@@ -151,6 +168,7 @@ def parser() -> argparse.ArgumentParser:
         return c
 
     sub.add_parser("tour", help="what the book builds, on one screen")
+    sub.add_parser("lab", help="open the book in JupyterLab")
     command("tokenize", "text", "show how a text is cut into tokens", BERT)
     command("embed", "texts", "compare sentences: the cosine of every pair", BERT)
     c = command("fill-mask", "text", "fill the [MASK] in a text", BERT)
@@ -178,6 +196,8 @@ def run(args: argparse.Namespace):
             print(f"{p:6.3f}  {word}")
     elif args.command == "generate":
         print(generate(args.text, args.model, args.tokens, None if args.greedy else args.seed))
+    elif args.command == "lab":
+        open_lab()
     else:
         tour()
 

@@ -23,7 +23,7 @@ def test_tour():
 def test_help_is_quick_and_names_the_commands():
     done = minihf("--help")
     assert done.returncode == 0
-    assert all(c in done.stdout for c in ("tour", "tokenize", "embed", "fill-mask", "generate"))
+    assert all(c in done.stdout for c in ("tour", "tokenize", "embed", "fill-mask", "generate", "lab"))
 
 
 def test_fill_mask_knows_python():
@@ -67,3 +67,23 @@ def test_mistakes_are_one_line(args, said):
     done = minihf(*args)
     assert done.returncode == 1
     assert said in done.stderr and len(done.stderr.splitlines()) <= 2 and "Traceback" not in done.stderr
+
+
+def test_lab_opens_the_index_or_says_what_is_missing(monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(cli, "find_spec", lambda name: object())
+    monkeypatch.setattr(cli.subprocess, "run", lambda command, check: ran.append(command))
+    assert cli.main(["lab"]) == 0
+    assert ran[0][1:3] == ["-m", "jupyterlab"] and ran[0][3].name == "index.ipynb" and ran[0][3].exists()
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    assert cli.main(["lab"]) == 1 and "pip install jupyterlab" in capsys.readouterr().err
+    monkeypatch.setattr(cli, "find_spec", lambda name: object())
+    monkeypatch.setattr("minihf.__file__", "/nowhere/minihf/__init__.py")
+    assert cli.main(["lab"]) == 1 and "clone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text, said", [("no mask here", "mask"), ("[MASK] and [MASK]", "2 masks")])
+def test_fill_mask_wants_one_mask(text, said, capsys):
+    assert cli.main(["fill-mask", text]) == 1
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1
