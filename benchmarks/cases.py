@@ -341,19 +341,25 @@ TINY_BERT = str(Path(__file__).resolve().parents[1] / "minihf/assets/tiny-bert")
 
 
 def mixed(n):
-    "Texts of mixed length: sentences and paragraphs, as people have them"
-    return [t[: random.Random(i).choice((60, 120, 250, 600))] for i, t in enumerate(prose()[:n])]
+    "Sentences of mixed length: from a few words to two hundred characters"
+    return [t[: random.Random(i).choice((30, 60, 120, 240))] for i, t in enumerate(prose()[:n])]
+
+
+def quiet(hf):
+    "Ours shows a bar on long work"
+    return {"progress_bar": False} if hf.__name__ == "minihf" else {}
 
 
 def classifier(hf, folder):
-    "The text-classification pipeline with three labels; the head is new, so its numbers are written by hand"
+    "The text-classification pipeline with three labels; the head is new, so its numbers are the same by decree"
     import torch
 
     model = hf.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=3)
-    head = model.classifier.weight
     with torch.no_grad():
-        head.copy_(torch.linspace(-1, 1, head.numel()).sin().view_as(head))
-    return hf.pipelines.pipeline("text-classification", model=model, tokenizer=folder, device="cpu")
+        for name, p in model.named_parameters():
+            if "pooler" in name or "classifier" in name:
+                p.copy_(torch.arange(p.numel()).mul(12.9898).sin().mul(0.1).view_as(p))
+    return hf.pipelines.pipeline("text-classification", model=model, tokenizer=folder, device="cpu", **quiet(hf))
 
 
 def classifying(hf, folder, **how):
@@ -372,7 +378,7 @@ def extracting(hf, folder, **how):
     "The first vector of each text; the reference's rows have the padding of their neighbours behind it"
     import torch
 
-    pipe, texts = hf.pipelines.pipeline("feature-extraction", model=folder, device="cpu"), mixed(1000)
+    pipe, texts = hf.pipelines.pipeline("feature-extraction", model=folder, device="cpu", **quiet(hf)), mixed(1000)
 
     def work(i):
         found = pipe(texts, truncation=True, return_tensors=True, **how)
@@ -381,26 +387,135 @@ def extracting(hf, folder, **how):
     return work
 
 
-@case("text-classification, MiniLM, 1,000 texts, batch_size=32", rounds=3)
+@case("text-classification, MiniLM, 1,000 sentences, batch_size=32", rounds=3)
 def pipeline_classify_minilm(hf):
     return classifying(hf, minilm(), batch_size=32)
 
 
-@case("feature-extraction, MiniLM, 1,000 texts, batch_size=32", rounds=3)
+@case("feature-extraction, MiniLM, 1,000 sentences, batch_size=32", rounds=3)
 def pipeline_features_minilm(hf):
     return extracting(hf, minilm(), batch_size=32)
 
 
-@case("text-classification, tiny BERT, 1,000 texts, batch_size=32", rounds=7)
+@case("text-classification, tiny BERT, 1,000 sentences, batch_size=32", rounds=5)
 def pipeline_classify_tiny(hf):
     return classifying(hf, TINY_BERT, batch_size=32)
 
 
-@case("feature-extraction, tiny BERT, 1,000 texts, batch_size=32", rounds=7)
+@case("feature-extraction, tiny BERT, 1,000 sentences, batch_size=32", rounds=5)
 def pipeline_features_tiny(hf):
     return extracting(hf, TINY_BERT, batch_size=32)
 
 
-@case("text-classification, tiny BERT, 1,000 texts, no batch_size", rounds=7)
+@case("text-classification, tiny BERT, 1,000 sentences, no batch_size", rounds=5)
 def pipeline_classify_alone(hf):
     return classifying(hf, TINY_BERT)
+
+
+# --- training --------------------------------------------------------------------------------
+STEPS = 40
+
+
+def tokens(n, s, v=4096):
+    "Rows of random tokens, with a class for each"
+    r = random.Random(0)
+    rows = ([r.randrange(5, v) for _ in range(s)] for _ in range(n))
+    return [dict(input_ids=o, attention_mask=[1] * s, label=o[0] % 2) for o in rows]
+
+
+def learner(hf, kind):
+    "A model, the rows that it learns, and how they become a batch"
+    import torch
+
+    torch.manual_seed(0)
+    rows = tokens(8 * STEPS, 16)
+    take = lambda batch, name: torch.tensor([o[name] for o in batch])
+    inputs = lambda batch: {k: take(batch, k) for k in ("input_ids", "attention_mask")}
+    if kind == "bert":
+        model = hf.BertForSequenceClassification.from_pretrained(TINY_BERT)
+        head = torch.Generator().manual_seed(0)
+        with torch.no_grad():  # the same first weights in both libraries
+            for p in (model.bert.pooler.dense.weight, model.classifier.weight):
+                p.copy_(torch.randn(p.shape, generator=head) * 0.02)
+        return model, rows, lambda batch: inputs(batch) | {"labels": take(batch, "label")}
+    return hf.GPT2LMHeadModel.from_pretrained(TINY), rows, lambda batch: inputs(batch) | {"labels": take(batch, "input_ids")}
+
+
+def weights(model):
+    import torch
+
+    return torch.cat([p.detach().flatten()[:20] for p in model.parameters()])
+
+
+def bare_loop(hf, kind):
+    "The loop that one writes by hand: a fused AdamW, a linear schedule, clipping"
+    import torch
+    from torch.utils.data import DataLoader
+
+    model, rows, collate = learner(hf, kind)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.0, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / STEPS)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(42)).tolist()  # as a Trainer's
+    loader = DataLoader(rows, batch_size=8, sampler=order, collate_fn=collate)
+
+    def work(i):
+        model.train()
+        for batch in loader:
+            model(**batch).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+        return weights(model)
+
+    return work
+
+
+def with_trainer(hf, kind):
+    import contextlib
+    import io
+
+    if hf.__name__ == "minihf":
+        import minihf.trainer as lib
+    else:
+        lib = hf
+    model, rows, collate = learner(hf, kind)
+    args = lib.TrainingArguments(
+        os.path.join(os.environ["BENCH_FOLDER"], f"run-{lib.__name__}"), num_train_epochs=1, use_cpu=True,
+        disable_tqdm=True, save_strategy="no", logging_steps=10, report_to="none", remove_unused_columns=False,
+    )
+    trainer = lib.Trainer(model, args, train_dataset=rows, data_collator=collate)
+
+    def work(i):
+        with contextlib.redirect_stdout(io.StringIO()):
+            trainer.train()
+        return weights(model)
+
+    return work
+
+
+@case("tiny BERT classifier, 40 steps of 8 x 16, a bare loop", fresh=True)
+def train_bert_loop(hf):
+    return bare_loop(hf, "bert")
+
+
+@case("tiny BERT classifier, 40 steps of 8 x 16, Trainer", fresh=True)
+def train_bert(hf):
+    return with_trainer(hf, "bert")
+
+
+@case("tiny GPT-2, 40 steps of 8 x 16, a bare loop", fresh=True)
+def train_gpt2_loop(hf):
+    return bare_loop(hf, "gpt2")
+
+
+@case("tiny GPT-2, 40 steps of 8 x 16, Trainer", fresh=True)
+def train_gpt2(hf):
+    return with_trainer(hf, "gpt2")
+
+
+@case("tiny BERT classifier: `Trainer`, against minihf's own model in a bare loop", fresh=True)
+def train_overhead(hf):
+    import minihf
+
+    return with_trainer(hf, "bert") if hf is minihf else bare_loop(minihf, "bert")
