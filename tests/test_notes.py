@@ -1040,3 +1040,76 @@ def test_a_text_too_long_for_the_model(world, tmp_path, monkeypatch):
 def test_generate_needs_a_language_model(world, tmp_path, monkeypatch):
     refused(START + 'model.generate(tokenizer("hello", return_tensors="pt").input_ids)', world, tmp_path, monkeypatch,
             AttributeError, "generate")
+
+
+# ---- pipelines ----
+
+
+@pytest.fixture(scope="module")
+def pinned(world):
+    "The revisions of default models, as the reference names them"
+    for name, revision in [("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "714eb0f"),
+                           ("dbmdz/bert-large-cased-finetuned-conll03-english", "4c53496"), ("openai-community/gpt2", "607a30d")]:
+        world.add(name, world.root / name, revision)
+
+
+def test_a_pipeline_without_a_model(both, pinned, caplog):
+    o = both("""
+from transformers import pipeline
+
+classifier = pipeline("sentiment-analysis")
+result = classifier("I've been waiting for a library my whole life.")
+print(result)
+""", ignore=("classifier", "result"))
+    assert o.result[0]["label"] == o.theirs.result[0]["label"] in MOODS.values() and len(o.result) == 1
+    assert "distilbert/distilbert-base-uncased-finetuned-sst-2-english (revision 714eb0f)" in caplog.text
+    assert o.classifier.model.config._name_or_path.startswith("distilbert/")
+
+
+@pytest.mark.parametrize("script", [
+    'pipeline(task="sentiment-analysis")(["we love this library", "we hate it"], top_k=None)',
+    'pipeline(task="ner")("Ada Lovelace lives in London and works in New York", aggregation_strategy="simple")',
+    'pipeline(task="ner")("Ada Lovelace lives in London and works in New York")',
+    'pipeline(task="fill-mask", model="bert-base-uncased")("The woman worked as a [MASK].")',
+    'pipeline("feature-extraction", model="bert-base-chinese")("今天天气真好")',
+    'pipeline("text-generation", model="gpt2", max_new_tokens=12)("the rain and")',
+    'pipeline("text-generation", model="gpt2")(["the rain", "the moon"], max_length=20, do_sample=True, num_return_sequences=2)',
+    'pipeline("text-classification", model="nlptown/bert-base-multilingual-uncased-sentiment")(["we love it", "the worst film"])'])
+def test_tasks_by_name(both, pinned, script):
+    both(f"from transformers import pipeline\nresult = {script}\nprint(result)", ignore=("result",))
+
+
+def test_a_question_without_a_model_of_ones_own(world, pinned, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "google-bert/bert-large-uncased-whole-word-masking-finetuned-squad"
+    world.add("distilbert/distilbert-base-cased-distilled-squad", world.root / name, "564e9b5")
+    names, _ = execute("""
+from transformers import pipeline
+
+context = "Paris is a big city and the capital of France."
+result = pipeline(task="question-answering")(question="What is the capital of France?", context=context)
+""", "minihf")
+    assert names["result"]["answer"] == names["context"][names["result"]["start"] : names["result"]["end"]]
+
+
+def test_a_poem_with_a_pipeline(both):
+    o = both("""
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+
+model_name_or_path = "uer/gpt2-chinese-poem"
+tokenizer = AutoTokenizer.from_pretrained(model_name_or_path)
+model = AutoModelForCausalLM.from_pretrained(model_name_or_path)
+text_generator = pipeline("text-generation", model=model, tokenizer=tokenizer)
+result = text_generator("[CLS]梅 山 如 积 翠 ，", max_length=50, do_sample=True)
+poem = result[0]["generated_text"]
+""", ignore=("text_generator",))
+    assert o.poem.startswith("[CLS]梅 山 如 积 翠 ，") and len(o.poem) > 60
+
+
+@pytest.mark.parametrize("task, families", [
+    ("summarization", "an encoder and a decoder"), ("translation", "an encoder and a decoder"), ("image-classification", "pictures"),
+    ("image-segmentation", "pictures"), ("object-detection", "pictures"), ("audio-classification", "sound"),
+    ("automatic-speech-recognition", "sound"), ("vqa", "text and pictures")])
+def test_tasks_whose_families_come_later(world, tmp_path, monkeypatch, task, families):
+    refused(f'from transformers import pipeline\npipeline(task="{task}")', world, tmp_path, monkeypatch, KeyError,
+            f"{families}.*not here yet.*text-generation")
