@@ -15,20 +15,21 @@ __all__ = ['logger', 'SCHEDULES', 'NO_DECAY', 'OLD_NAMES', 'HARMLESS', 'REFUSED'
            'get_last_checkpoint', 'rotate_checkpoints', 'load_pt', 'as_lists', 'IntervalStrategy', 'SaveStrategy',
            'RunArguments', 'OptimizerArguments', 'EvalArguments', 'SaveArguments', 'DataArguments', 'refuse',
            'translate', 'takes_old_names', 'settle', 'check_numbers', 'check_best', 'check_together', 'Processes',
-           'TrainingArguments', 'TrainerState', 'ExportableState', 'TrainerControl', 'TrainerCallback', 'listens',
-           'CallbackHandler', 'DefaultFlowCallback', 'readable', 'PrinterCallback', 'ProgressCallback', 'close_bars',
-           'EarlyStoppingCallback', 'eval_name', 'series', 'draw_history', 'CurvesCallback', 'argument_names',
-           'find_labels', 'is_causal', 'counts_items', 'Collator', 'name_of', 'tell_dropped', 'not_collated',
-           'has_length', 'seed_worker', 'loader_options', 'make_loader', 'check_rows', 'grouped', 'Loaders',
-           'model_loss', 'scale', 'no_loss', 'prepare_inputs', 'Steps', 'scores_of', 'why_not_finite', 'check_finite',
-           'RunningLoss', 'update', 'log_evaluate_save', 'note_best', 'Plan', 'make_plan', 'run_epoch', 'open_epoch',
-           'Gathered', 'rows_in', 'evaluation_pass', 'summarise', 'prepare_evaluation', 'Evaluation', 'write_model',
-           'write_progress', 'states_of', 'rng_file', 'write_randomness', 'save_checkpoint', 'load_weights',
-           'find_checkpoint', 'restore_state', 'restore_progress', 'Saving', 'BestRun', 'default_hp_space',
-           'default_compute_objective', 'run_trial', 'hyperparameter_search', 'make_accelerator', 'check_trainer',
-           'check_writable', 'align_tokens', 'remember_signature', 'prepare_run', 'begin_state', 'run_epochs',
-           'finish_run', 'Running', 'report_trial', 'Tools', 'Optimising', 'parse_args', 'Extras', 'in_notebook',
-           'default_callbacks', 'set_up', 'Trainer', 'Seq2SeqTrainingArguments', 'pad_to', 'Seq2SeqTrainer', 'written']
+           'TrainingArguments', 'TrainerState', 'whole_steps', 'ExportableState', 'TrainerControl', 'TrainerCallback',
+           'listens', 'CallbackHandler', 'DefaultFlowCallback', 'readable', 'PrinterCallback', 'ProgressCallback',
+           'close_bars', 'EarlyStoppingCallback', 'eval_name', 'series', 'draw_history', 'CurvesCallback',
+           'argument_names', 'find_labels', 'is_causal', 'counts_items', 'Collator', 'name_of', 'tell_dropped',
+           'not_a_batch', 'sizes_differ', 'not_collated', 'has_length', 'seed_worker', 'loader_options', 'make_loader',
+           'check_rows', 'grouped', 'Loaders', 'model_loss', 'scale', 'no_loss', 'prepare_inputs', 'Steps',
+           'predict_batch', 'scores_of', 'why_not_finite', 'check_finite', 'RunningLoss', 'gradients', 'update',
+           'log_evaluate_save', 'note_best', 'Plan', 'make_plan', 'run_epoch', 'open_epoch', 'Gathered', 'rows_in',
+           'evaluation_pass', 'summarise', 'prepare_evaluation', 'Evaluation', 'write_model', 'write_progress',
+           'states_of', 'rng_file', 'write_randomness', 'save_checkpoint', 'load_weights', 'find_checkpoint',
+           'restore_state', 'restore_progress', 'Saving', 'BestRun', 'default_hp_space', 'default_compute_objective',
+           'run_trial', 'hyperparameter_search', 'make_accelerator', 'check_trainer', 'check_writable', 'align_tokens',
+           'remember_signature', 'prepare_run', 'begin_state', 'run_epochs', 'finish_run', 'Running', 'report_trial',
+           'Tools', 'Optimising', 'Counting', 'parse_args', 'Extras', 'in_notebook', 'default_callbacks', 'set_up',
+           'Trainer', 'Seq2SeqTrainingArguments', 'pad_to', 'Seq2SeqTrainer', 'written']
 
 # %% ../nbs/20_trainer.ipynb #import-copy
 import copy
@@ -756,7 +757,7 @@ def refuse(cls: type, name: str, value):
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise TypeError(f"{cls.__name__} has no setting {name!r}.{hint}")
 
-
+# %% ../nbs/20_trainer.ipynb #translate
 def translate(cls: type, given: dict) -> dict:
     "Settings under the names that the class has. Raises: as `refuse`."
     given = {OLD_NAMES.get(k, k): v for k, v in given.items()}
@@ -934,12 +935,13 @@ class TrainerState:
         data, known = read_json(json_path), {f.name for f in dataclasses.fields(cls)}
         return cls(**{k: v for k, v in data.items() if k in known})
 
-    def compute_steps(self, args, max_steps: int):
-        "Shares of all steps as numbers of steps."
-        for name in ("logging_steps", "eval_steps", "save_steps"):
-            n = getattr(args, name)
-            if n is not None:
-                setattr(self, name, math.ceil(max_steps * n) if n < 1 else n)
+# %% ../nbs/20_trainer.ipynb #whole-steps
+def whole_steps(state: TrainerState, args, max_steps: int):
+    "Shares of all steps become numbers of steps."
+    for name in ("logging_steps", "eval_steps", "save_steps"):
+        n = getattr(args, name)
+        if n is not None:
+            setattr(state, name, math.ceil(max_steps * n) if n < 1 else n)
 
 # %% ../nbs/20_trainer.ipynb #exportablestate
 class ExportableState:
@@ -1020,7 +1022,7 @@ def listens(callback, event: str) -> bool:
     method = getattr(callback, event)
     return getattr(method, "__func__", method) is not getattr(TrainerCallback, event)
 
-
+# %% ../nbs/20_trainer.ipynb #callbackhandler
 class CallbackHandler:
     "Tells callbacks of events."
 
@@ -1175,7 +1177,7 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
                          "early_stopping_threshold": self.threshold},
                 "attributes": {"early_stopping_patience_counter": count}}
 
-
+# %% ../nbs/20_trainer.ipynb #eval-name
 def eval_name(metric: str) -> str:
     "The name under which an evaluation reports a metric."
     return metric if metric.startswith("eval_") else f"eval_{metric}"
@@ -1297,9 +1299,7 @@ class Collator:
         except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as e:
             raise not_collated(self, rows, e) from e
         if not isinstance(batch, Mapping) or not batch:
-            kind = type(batch).__name__ if not isinstance(batch, Mapping) else "nothing"
-            raise TypeError(f"data_collator {name_of(self.collate)} returned {kind}; the "
-                            "Trainer wants a dict of tensors, named as the model's arguments")
+            raise not_a_batch(self, batch)
         return batch
 
     def drop(self, rows: list) -> list:
@@ -1307,7 +1307,8 @@ class Collator:
         if gone and not self.told:
             self.told = True
             tell_dropped(gone, rows[0].keys(), self)
-        return [{k: v for k, v in o.items() if k in self.names} for o in rows] if gone else rows
+        keep = lambda row: {k: v for k, v in row.items() if k in self.names}
+        return [keep(o) for o in rows] if gone else rows
 
 # %% ../nbs/20_trainer.ipynb #name-of
 def name_of(f) -> str:
@@ -1317,29 +1318,46 @@ def name_of(f) -> str:
 
 def tell_dropped(gone: set, columns, c: Collator):
     "One line about dropped columns. Raises: ValueError if nothing is left."
-    names = ", ".join(sorted(gone))
+    names, them = ", ".join(sorted(gone)), "it" if len(gone) == 1 else "them"
     if not set(columns) - gone:
-        raise ValueError(f"no column of the {c.part} data is an argument of {c.model}: they are "
-                         f"{names}. Tokenize the texts first, or set remove_unused_columns="
-                         "False if your data_collator does that.")
-    logger.warning("%s data: %s dropped, %s doesn't take %s (remove_unused_columns=False "
-                   "keeps them)", c.part, names, c.model, "it" if len(gone) == 1 else "them")
+        raise ValueError(
+            f"no column of the {c.part} data is an argument of {c.model}: they are {names}. "
+            "Tokenize the texts first, or set remove_unused_columns=False if your "
+            "data_collator does that.")
+    logger.warning(
+        "%s data: %s dropped, %s doesn't take %s (remove_unused_columns=False keeps them)",
+        c.part, names, c.model, them)
+
+
+def not_a_batch(c: Collator, batch) -> TypeError:
+    "The error for a collator that returns something else than a dict of tensors."
+    kind = "nothing" if isinstance(batch, Mapping) else type(batch).__name__
+    return TypeError(
+        f"data_collator {name_of(c.collate)} returned {kind}; the Trainer wants a dict of "
+        "tensors, named as the model's arguments")
+
+
+def sizes_differ(rows: list) -> list[str]:
+    "The columns whose values have different lengths."
+    size = lambda v: len(v) if hasattr(v, "__len__") and not isinstance(v, str) else None
+    sizes = {k: {size(o.get(k)) for o in rows} for k in rows[0]}
+    return [k for k, n in sizes.items() if len(n) > 1]
 
 
 def not_collated(c: Collator, rows: list, e: Exception) -> ValueError:
     "The error for rows of which no batch could be made."
-    first = rows[0]
+    name, first = name_of(c.collate), rows[0]
     if not isinstance(first, Mapping):
-        return ValueError(f"the rows of the {c.part} data are {type(first).__name__}, and "
-                          f"data_collator {name_of(c.collate)} can't use them: {e}. Rows are "
-                          "dicts, as {'input_ids': [...], 'labels': 0}.")
-    size = lambda v: len(v) if hasattr(v, "__len__") and not isinstance(v, str) else None
-    sizes = {k: [size(o.get(k)) for o in rows] for k in first}
-    uneven = [k for k, n in sizes.items() if len(set(n)) > 1]
-    why = f" Lengths differ in {', '.join(uneven)}: pass processing_class=tokenizer, or a " \
-          "DataCollator that pads." if uneven else ""
-    return ValueError(f"data_collator {name_of(c.collate)} failed on rows of the {c.part} data "
-                      f"with the columns {', '.join(first)}: {e}.{why}")
+        return ValueError(
+            f"the rows of the {c.part} data are {type(first).__name__}, and data_collator "
+            f"{name} can't use them: {e}. Rows are dicts, as {{'input_ids': [...], "
+            "'labels': 0}.")
+    text = (f"data_collator {name} failed on rows of the {c.part} data with the columns "
+            f"{', '.join(first)}: {e}.")
+    if uneven := sizes_differ(rows):
+        text += (f" Lengths differ in {', '.join(uneven)}: pass processing_class=tokenizer, "
+                 "or a DataCollator that pads.")
+    return ValueError(text)
 
 # %% ../nbs/20_trainer.ipynb #has-length
 def has_length(x) -> bool:
@@ -1400,7 +1418,7 @@ def grouped(t, dataset, batch_size: int, generator=None) -> LengthGroupedSampler
     return LengthGroupedSampler(batch_size, dataset, lengths and list(lengths), names[0],
                                 generator)
 
-
+# %% ../nbs/20_trainer.ipynb #loaders-2
 class Loaders:
     "The Trainer's data."
 
@@ -1465,7 +1483,7 @@ def scale(t, labels: Tensor | None, items: Tensor | None) -> float | Tensor:
         return whole  # divided by `items` already
     return whole * count_labels(labels, t.causal) / items
 
-
+# %% ../nbs/20_trainer.ipynb #prepare-inputs
 def no_loss(t, inputs: Mapping, outputs: Mapping) -> ValueError:
     "The error for a model that wasn't given labels, or can't use them."
     name, labels = type(t.model).__name__, t.label_names
@@ -1476,7 +1494,7 @@ def no_loss(t, inputs: Mapping, outputs: Mapping) -> ValueError:
                       f"has {', '.join(inputs)}. Give the rows a column 'labels', or use a "
                       "data_collator that makes one.")
 
-# %% ../nbs/20_trainer.ipynb #prepare-inputs
+# %% ../nbs/20_trainer.ipynb #prepare-inputs-2
 def prepare_inputs(inputs, device) -> dict:
     "Tensors on the device."
     if isinstance(inputs, Mapping):
@@ -1485,7 +1503,7 @@ def prepare_inputs(inputs, device) -> dict:
         return type(inputs)(prepare_inputs(v, device) for v in inputs)
     return inputs.to(device) if torch.is_tensor(inputs) else inputs
 
-
+# %% ../nbs/20_trainer.ipynb #steps
 class Steps:
     "The Trainer's work on one batch."
 
@@ -1510,22 +1528,31 @@ class Steps:
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
         "Loss, scores and labels of one batch; None for what there isn't."
-        inputs = prepare_inputs(inputs, self.args.device)
-        labels = tuple(inputs.get(k) for k in self.label_names)
-        known = bool(labels) and all(v is not None for v in labels)
-        with torch.no_grad():
-            loss, outputs = None, None
-            if known:
-                items = self.known_items(self.count_items([inputs]))
-                loss, outputs = self.compute_loss(model, inputs, return_outputs=True, **items)
-                loss = loss.detach().mean()
-            else:
-                outputs = model(**inputs, **self.forward_extra)
-        if prediction_loss_only:
-            return loss, None, None
-        scores = scores_of(outputs, self.model, ignore_keys, known)
-        labels = labels[0] if len(labels) == 1 else labels
-        return loss, scores, labels if known else None
+        return predict_batch(self, model, inputs, prediction_loss_only, ignore_keys)
+
+    def known_items(self, items: Tensor | None) -> dict:
+        "For `compute_loss`, if it takes it: one that a reader wrote may not."
+        known = items is not None and self.takes_items
+        return {"num_items_in_batch": items} if known else {}
+
+# %% ../nbs/20_trainer.ipynb #predict-batch
+def predict_batch(t, model, inputs, loss_only: bool, ignore_keys) -> tuple:
+    "Loss, scores and labels of one batch; None for what there isn't."
+    inputs = prepare_inputs(inputs, t.args.device)
+    labels, loss = tuple(inputs.get(k) for k in t.label_names), None
+    known = bool(labels) and all(v is not None for v in labels)
+    with torch.no_grad():
+        if known:
+            items = t.known_items(t.count_items([inputs]))
+            loss, outputs = t.compute_loss(model, inputs, return_outputs=True, **items)
+            loss = loss.detach().mean()
+        else:
+            outputs = model(**inputs, **t.forward_extra)
+    if loss_only:
+        return loss, None, None
+    labels = labels[0] if len(labels) == 1 else labels
+    scores = scores_of(outputs, t.model, ignore_keys, known)
+    return loss, scores, labels if known else None
 
 # %% ../nbs/20_trainer.ipynb #scores-of
 def scores_of(outputs, model, ignore_keys: list | None, with_loss: bool):
@@ -1597,40 +1624,46 @@ class RunningLoss:
         return total / max(step - self.start, 0.001)
 
 # %% ../nbs/20_trainer.ipynb #update
+def gradients(t, batches: list[Mapping]) -> Tensor:  # the length, before it was cut
+    "Gradients of all pieces of an update, clipped. Raises: FloatingPointError."
+    items, t.pieces = t.count_items(batches), len(batches)
+    known = () if items is None else (items,)
+    for i, batch in enumerate(batches):
+        last = i == t.pieces - 1  # only then processes exchange gradients
+        with nullcontext() if last else t.accelerator.no_sync(t.model_wrapped):
+            loss = t.training_step(t.model_wrapped, batch, *known)
+        t.running.add(loss, t.state.global_step, t.args.logging_nan_inf_filter)
+        if not last:
+            t.event("on_substep_end")
+    t.pieces = 1
+    if t.accelerator.scaler is not None:
+        t.accelerator.unscale_gradients()
+    norm = nn.utils.clip_grad_norm_(t.params, t.args.max_grad_norm or math.inf)
+    check_finite(t, norm, loss, batches)
+    return norm
+
+# %% ../nbs/20_trainer.ipynb #update-2
 def update(
     t,  # the Trainer
     batches: list[Mapping],  # one, or `gradient_accumulation_steps`
     epoch: float,  # where the epoch will be afterwards
 ):
     "One step of the optimizer. Raises: FloatingPointError if the loss is no number."
-    args, state = t.args, t.state
     t.event("on_step_begin")
-    items, t.pieces = t.count_items(batches), len(batches)
-    for i, batch in enumerate(batches):
-        last = i == t.pieces - 1
-        with nullcontext() if last else t.accelerator.no_sync(t.model_wrapped):
-            loss = t.training_step(t.model_wrapped, batch, *([] if items is None else [items]))
-        t.running.add(loss, state.global_step, args.logging_nan_inf_filter)
-        if not last:
-            t.event("on_substep_end")
-    t.pieces = 1
-    if t.accelerator.scaler is not None:
-        t.accelerator.unscale_gradients()
-    norm = nn.utils.clip_grad_norm_(t.params, args.max_grad_norm or math.inf)
-    check_finite(t, norm, loss, batches)
+    norm = gradients(t, batches)
     t.event("on_pre_optimizer_step")
     t.optimizer.step()
     t.event("on_optimizer_step")
-    lr = t._get_learning_rate()
-    skipped = t.accelerator.scaler is not None and t.accelerator.optimizer_step_was_skipped
+    t.last = float(norm), t._get_learning_rate()
+    scaler = t.accelerator.scaler
+    skipped = scaler is not None and t.accelerator.optimizer_step_was_skipped
     if not skipped and not isinstance(t.lr_scheduler, ReduceLROnPlateau):
         t.lr_scheduler.step()
     for p in t.params:
         p.grad = None
-    state.total_flos += t.count_flos(batches)
-    state.global_step += 1
-    state.epoch = epoch
-    t.last = float(norm), lr
+    t.state.total_flos += t.count_flos(batches)
+    t.state.global_step += 1
+    t.state.epoch = epoch
     t.event("on_step_end")
     log_evaluate_save(t)
 
@@ -2066,7 +2099,7 @@ def run_trial(t, trial, space: Callable, name: Callable | None):
         vars(t.args).update(before)
         t.run_dir = None
 
-
+# %% ../nbs/20_trainer.ipynb #hyperparameter-search
 def hyperparameter_search(
     t, hp_space=None, compute_objective=None, n_trials=20, direction="minimize",
     backend=None, hp_name=None, **kwargs,
@@ -2198,7 +2231,7 @@ def prepare_run(t, checkpoint: str | None) -> Plan:
                                      lr_scheduler=t.lr_scheduler, train_dataloader=plan.loader)
     return plan
 
-
+# %% ../nbs/20_trainer.ipynb #run-epochs
 def begin_state(t, plan: Plan, checkpoint: str | None):
     "Where the run is: at its beginning, or where the checkpoint was."
     t.state, t.resumed, t.epoch_ended, t.epoch_start = TrainerState(), None, True, None
@@ -2208,7 +2241,7 @@ def begin_state(t, plan: Plan, checkpoint: str | None):
         restore_state(t, checkpoint)
         restore_progress(t, checkpoint)
     else:
-        t.state.compute_steps(t.args, plan.steps)
+        whole_steps(t.state, t.args, plan.steps)
     t.state.train_batch_size, t.state.max_steps = t.args.train_batch_size, plan.steps
     t.state.num_train_epochs = plan.epochs
     t.state.is_world_process_zero = t.args.process_index == 0
@@ -2219,7 +2252,7 @@ def begin_state(t, plan: Plan, checkpoint: str | None):
         t.running.carried, t.running.since = loop["sum"], loop["since"]
         t.epoch_ended, t.last, t.place = loop["ended"], loop["last"], loop["place"]
 
-# %% ../nbs/20_trainer.ipynb #run-epochs
+# %% ../nbs/20_trainer.ipynb #run-epochs-2
 def run_epochs(t, plan: Plan):
     "All passes, from where the state is."
     first, done = divmod(t.state.global_step, plan.updates)
@@ -2241,7 +2274,7 @@ def run_epochs(t, plan: Plan):
         if t.control.should_training_stop:
             break
 
-
+# %% ../nbs/20_trainer.ipynb #finish-run
 def finish_run(t, plan: Plan, start: float) -> TrainOutput:
     "The last line of the log, and the best model, if that was asked for."
     steps = t.state.global_step - t.running.start
@@ -2309,7 +2342,7 @@ def report_trial(t, metrics: dict):
         if t.trial.should_prune():
             raise optuna.TrialPruned()
 
-
+# %% ../nbs/20_trainer.ipynb #optimising
 class Tools:
     "What the loop asks of the Trainer."
 
@@ -2345,9 +2378,9 @@ class Tools:
         watches = isinstance(self.lr_scheduler, ReduceLROnPlateau)
         return self.optimizer.param_groups[0]["lr"] if watches else self.lr_scheduler.get_last_lr()[0]
 
-# %% ../nbs/20_trainer.ipynb #optimising
+# %% ../nbs/20_trainer.ipynb #optimising-2
 class Optimising:
-    "The Trainer's optimizer, and how batches count."
+    "The Trainer's optimizer and its schedule."
 
     def create_optimizer(self, model=None):
         "Replace this in a subclass for an optimizer of your own."
@@ -2372,6 +2405,10 @@ class Optimising:
         self.create_optimizer()
         self.create_scheduler(num_training_steps)
 
+# %% ../nbs/20_trainer.ipynb #counting
+class Counting:
+    "How batches count."
+
     def count_items(self, batches: list) -> Tensor | None:
         "How many labels an update's loss is divided by; None: each batch by its own."
         counts = self.causal or self.args.label_smoothing_factor or self.counts_items
@@ -2380,11 +2417,6 @@ class Optimising:
         skip = type(self.model).__name__.endswith("ForCausalLM")
         n = sum(count_labels(o["labels"], skip) for o in batches).to(self.args.device)
         return self.accelerator.gather(n).sum() if self.args.world_size > 1 else n
-
-    def known_items(self, items: Tensor | None) -> dict:
-        "For `compute_loss`, if it takes it: one that a reader wrote may not."
-        known = items is not None and self.takes_items
-        return {"num_items_in_batch": items} if known else {}
 
     def count_flos(self, batches: list) -> float:
         main, flops = self.flops
@@ -2411,11 +2443,9 @@ class Extras:
     def remove_callback(self, callback):
         self.callback_handler.pop_callback(callback)
 
-    def hyperparameter_search(self, hp_space=None, compute_objective=None, n_trials=20,
-                              direction="minimize", backend=None, hp_name=None, **kwargs):
+    def hyperparameter_search(self, *args, **kwargs) -> BestRun | list[BestRun]:
         "Try settings with optuna; see the function `hyperparameter_search`."
-        return hyperparameter_search(self, hp_space, compute_objective, n_trials, direction,
-                                     backend, hp_name, **kwargs)
+        return hyperparameter_search(self, *args, **kwargs)
 
     def is_world_process_zero(self) -> bool:
         return self.args.process_index == 0
@@ -2423,15 +2453,12 @@ class Extras:
     def is_local_process_zero(self) -> bool:
         return self.args.local_process_index == 0
 
-    def num_examples(self, dataloader) -> int:
-        return len(dataloader.dataset)
-
     def push_to_hub(self, *args, **kwargs):
         "Raises: ValueError, always."
         refuse(TrainingArguments, "push_to_hub", True)
 
     def call_model_init(self, trial=None):
-        "A new model. Raises: RuntimeError if `model_init` gives none."
+        "A new model. Raises: RuntimeError if there's none."
         wants = len(inspect.signature(self.model_init).parameters)
         model = self.model_init(trial) if wants else self.model_init()
         if model is None:
@@ -2476,7 +2503,9 @@ def set_up(t, model, data_collator, callbacks):
     t.event("on_init_end")
 
 # %% ../nbs/20_trainer.ipynb #trainer
-class Trainer(Running, Evaluation, Saving, Optimising, Steps, Loaders, Tools, Extras):
+class Trainer(
+    Running, Evaluation, Saving, Optimising, Counting, Steps, Loaders, Tools, Extras
+):
     "Trains, evaluates, saves and resumes. Raises: ValueError, TypeError before any work."
 
     def __init__(
