@@ -1113,3 +1113,56 @@ poem = result[0]["generated_text"]
 def test_tasks_whose_families_come_later(world, tmp_path, monkeypatch, task, families):
     refused(f'from transformers import pipeline\npipeline(task="{task}")', world, tmp_path, monkeypatch, KeyError,
             f"{families}.*not here yet.*text-generation")
+
+
+# ---- training ----
+
+TRAINING = """
+from datasets import Dataset, DatasetDict
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer, TrainingArguments
+
+model = AutoModelForSequenceClassification.from_pretrained("distilbert/distilbert-base-uncased")
+tokenizer = AutoTokenizer.from_pretrained("distilbert/distilbert-base-uncased")
+texts = ["we love this fun movie", "the worst film", "i like it", "we hate the big city", "it is the best"] * 4
+rows = {"text": texts, "label": [1, 0, 1, 0, 1] * 4}
+dataset = DatasetDict(train=Dataset.from_dict(rows), test=Dataset.from_dict(rows).select(range(6)))
+
+def tokenize_dataset(dataset):
+    return tokenizer(dataset["text"])
+
+dataset = dataset.map(tokenize_dataset, batched=True)
+data_collator = DataCollatorWithPadding(tokenizer=tokenizer)
+training_args = TrainingArguments(output_dir="my_model", learning_rate=1e-2, per_device_train_batch_size=4,
+    per_device_eval_batch_size=4, num_train_epochs=2, logging_steps=1, eval_strategy="epoch", save_strategy="epoch",
+    weight_decay=0.01, report_to="none", use_cpu=True, disable_tqdm=True)
+trainer = Trainer(
+    model=model,
+    args=training_args,
+    train_dataset=dataset["train"],
+    eval_dataset=dataset["test"],
+    processing_class=tokenizer,
+    data_collator=data_collator,
+)
+result = trainer.train()
+history = [{k: v for k, v in entry.items() if "loss" in k or k in ("learning_rate", "epoch", "step")}
+           for entry in trainer.state.log_history]
+scores = trainer.predict(dataset["test"]).predictions
+"""
+
+
+def test_training_as_in_the_notes(both):
+    "Two epochs with dropout: the same losses step by step, the same weights, the same checkpoints"
+    kinds = ("tokenizer", "dataset", "data_collator", "training_args", "trainer", "result", "history", "scores", "Dataset", "DatasetDict")
+    o = both(TRAINING, printed=False, ignore=kinds)
+    ours, theirs = o.history, o.theirs.history
+    assert [sorted(h) for h in ours] == [sorted(h) for h in theirs] and len(ours) == 10 + 2 + 1
+    for a, b in zip(ours, theirs):
+        assert a == pytest.approx(b, rel=1e-4)
+    torch.testing.assert_close(torch.tensor(o.scores), torch.tensor(o.theirs.scores), atol=1e-4, rtol=0)
+    weights = o.theirs.model.state_dict()
+    for name, w in o.model.state_dict().items():
+        torch.testing.assert_close(w, weights[name], atol=1e-4, rtol=0)
+    folders = {p.name for p in Path("my_model").iterdir()}
+    assert folders == {p.name for p in (o.there / "my_model").iterdir()} == {"checkpoint-5", "checkpoint-10"}
+    again = transformers.AutoModelForSequenceClassification.from_pretrained("my_model/checkpoint-10")  # loads there as well
+    assert torch.equal(again.state_dict()["classifier.weight"], o.model.state_dict()["classifier.weight"])
