@@ -17,9 +17,9 @@ __all__ = ['logger', 'FILL', 'TOGETHER', 'WINDOW', 'IGNORED', 'FUNCTIONS', 'STRA
            'QuestionAnsweringPipeline', 'parse_labels', 'label_scores', 'hypothesis_rows', 'find_entailment',
            'ZeroShotClassificationPipeline', 'writing_settings', 'no_chats', 'make_room', 'sort_settings',
            'prompt_rows', 'write', 'TextGenerationPipeline', 'FeatureExtractionPipeline', 'check_sentences',
-           'SentenceSimilarityPipeline', 'UnknownTask', 'find_task', 'columns_of', 'guess_task', 'check_head',
-           'load_from', 'default_model', 'not_reached', 'load_tokenizer', 'choose_task', 'choose_model', 'pipeline',
-           'register_pipeline', 'Registry', 'KeyDataset', 'KeyPairDataset']
+           'unit_vectors', 'SentenceSimilarityPipeline', 'UnknownTask', 'find_task', 'columns_of', 'guess_task',
+           'check_head', 'load_from', 'default_model', 'not_reached', 'load_tokenizer', 'choose_task', 'choose_model',
+           'pipeline', 'register_pipeline', 'Registry', 'KeyDataset', 'KeyPairDataset']
 
 # %% ../nbs/18_pipelines.ipynb #import-difflib
 import difflib
@@ -92,9 +92,10 @@ def collate(
     fill = {"input_ids": pad_id, **FILL}
     for name in rows[0]:
         values = [r[name] for r in rows]
-        if torch.is_tensor(values[0]):
-            flat = values[0].dim() < 2
-            values = torch.cat(values) if flat else stack(values, fill.get(name, 0), side)
+        if torch.is_tensor(values[0]) and values[0].dim() < 2:
+            values = torch.cat(values)
+        elif torch.is_tensor(values[0]):
+            values = stack(values, fill.get(name, 0), side)
         batch[name] = values
     return batch
 
@@ -157,7 +158,7 @@ class Steps:
     chunks = False  # may one input become several rows?
 
     def _sanitize_parameters(self, **kwargs) -> tuple[dict, dict, dict]:
-        "Arguments of the call, sorted: those of preprocess, of forward, of postprocess."
+        "Arguments of the call, sorted: of preprocess, of forward, of postprocess."
         return kwargs, {}, {}
 
     def preprocess(self, inputs, **params):
@@ -171,7 +172,7 @@ class Steps:
 
     def _forward(self, batch: Batch, **params) -> Mapping:
         "The model on a batch of rows."
-        raise NotImplementedError(f"{type(self).__name__} has no _forward(model_inputs)")
+        raise NotImplementedError(f"{type(self).__name__} has no _forward(inputs)")
 
     def postprocess(self, outputs, **params):
         "What the model said about an input, as an answer."
@@ -257,8 +258,9 @@ def pick_device(device, model) -> torch.device:
     return device
 
 # %% ../nbs/18_pipelines.ipynb #kind-of
-IGNORED = ("torch_dtype", "dtype", "framework", "num_workers", "binary_output", "use_fast",
-           "args_parser", "feature_extractor", "image_processor", "processor", "modelcard")
+IGNORED = ("torch_dtype", "dtype", "framework", "num_workers", "binary_output",
+           "use_fast", "args_parser", "feature_extractor", "image_processor",
+           "processor", "modelcard")
 
 
 def kind_of(inputs) -> str:
@@ -430,9 +432,10 @@ def target_ids(
     return list(found)
 
 # %% ../nbs/18_pipelines.ipynb #filled
-def filled(tokenizer, ids: list[int], place: int, token: int, hide_special: bool) -> str:
+def filled(tokenizer, ids: list, place: int, token: int, hide_special: bool) -> str:
     "The text with a token at a place, without padding."
-    ids = [i for i in ids[:place] + [token] + ids[place + 1 :] if i != tokenizer.pad_token_id]
+    ids = ids[:place] + [token] + ids[place + 1 :]
+    ids = [i for i in ids if i != tokenizer.pad_token_id]
     return tokenizer.decode(ids, skip_special_tokens=hide_special)
 
 
@@ -447,10 +450,11 @@ def guesses(
     places = [i for i, x in enumerate(ids) if x == tokenizer.mask_token_id]
     among = torch.arange(probs.shape[-1]) if among is None else torch.tensor(among)
     best, at = probs[:, among].topk(min(top_k, len(among)))
-    only = len(places) == 1
-    return [[dict(score=p, token=i, token_str=tokenizer.decode([i]),
-                  sequence=filled(tokenizer, ids, place, i, only)) for p, i in zip(*row)]
-            for place, *row in zip(places, best.tolist(), among[at].tolist())]
+    guess = lambda place, p, i: dict(
+        score=p, token=i, token_str=tokenizer.decode([i]),
+        sequence=filled(tokenizer, ids, place, i, len(places) == 1))
+    rows = zip(places, best.tolist(), among[at].tolist())
+    return [[guess(place, p, i) for p, i in zip(*row)] for place, *row in rows]
 
 # %% ../nbs/18_pipelines.ipynb #fillmaskpipeline
 class FillMaskPipeline(TextTask):
@@ -459,8 +463,10 @@ class FillMaskPipeline(TextTask):
     def _sanitize_parameters(self, top_k=None, targets=None, tokenizer_kwargs=None):
         if self.tokenizer.mask_token_id is None:
             self.refuse("its tokenizer has no mask token")
-        among = {} if targets is None else {"among": target_ids(self.tokenizer, targets)}
-        return tokenizer_kwargs or {}, {}, among | ({} if top_k is None else {"top_k": top_k})
+        post = {} if top_k is None else {"top_k": top_k}
+        if targets is not None:
+            post["among"] = target_ids(self.tokenizer, targets)
+        return tokenizer_kwargs or {}, {}, post
 
     def refuse(self, reason: str):
         raise PipelineException("fill-mask", type(self.model).__name__, reason)
@@ -548,15 +554,14 @@ def classify(
 class TextClassificationPipeline(TextTask):
     "The label of a text, or of a pair of texts."
 
-    def _sanitize_parameters(
-        self, function_to_apply=None, top_k="", return_all_scores=None, **tokenizer_kwargs
-    ):
+    def _sanitize_parameters(self, function_to_apply=None, top_k="",
+                             return_all_scores=None, **options):
         post = {} if top_k == "" else {"top_k": top_k, "as_list": True}
         if top_k == "" and return_all_scores is not None:  # the old name: all, unsorted
             post = {"top_k": None if return_all_scores else 1, "as_list": False}
         if function_to_apply is not None:
             post["function"] = score_function(self.model.config, function_to_apply)
-        return tokenizer_kwargs, {}, post
+        return options, {}, post
 
     def check(self, item, i: int):
         check_pair(item, i)
@@ -564,7 +569,8 @@ class TextClassificationPipeline(TextTask):
     def encode(self, items: list, **options) -> list[list[dict]]:
         texts, pairs = zip(*map(as_pair, items))
         pairs = list(pairs) if any(p is not None for p in pairs) else None
-        return [[row] for row in tokenize(self.tokenizer, list(texts), pairs, **options)]
+        rows = tokenize(self.tokenizer, list(texts), pairs, **options)
+        return [[row] for row in rows]
 
     def _forward(self, batch: Batch) -> dict:
         return {"logits": self.logits(batch)}
@@ -704,8 +710,8 @@ def check_form(items: list, words: bool):
     for i, item in enumerate(items):
         if isinstance(item, str) == words:
             form = "list of words" if words else "string"
-            raise ValueError(f"input {i} is {item!r:.60}: with is_split_into_words={words} "
-                             f"it must be a {form}")
+            raise ValueError(f"input {i} is {item!r:.60}: with is_split_into_words="
+                             f"{words} it must be a {form}")
 
 
 def join_words(words: list[str], known: Encoding, delimiter: str) -> dict:
@@ -748,13 +754,14 @@ def find_entities(
     return without_overlap(found) if len(rows) > 1 else found
 
 
-def check_stride(stride: int | None, strategy: str | None, limit: int) -> dict:
+def check_stride(stride: int | None, strategy: str | None, tokenizer) -> dict:
     "The tokenizer's option. Raises: ValueError if windows of this kind can't work."
     if stride is None:
         return {}
+    limit = tokenizer.model_max_length
     if stride >= limit:
-        raise ValueError(f"stride={stride} must be less than the {limit} tokens that the "
-                         "model takes (tokenizer.model_max_length)")
+        raise ValueError(f"stride={stride} must be less than the {limit} tokens that "
+                         "the model takes (tokenizer.model_max_length)")
     if strategy == "none":
         raise ValueError("stride cuts a text into windows, whose tokens can't be put "
                          "together with aggregation_strategy='none'; use one of "
@@ -772,10 +779,9 @@ class TokenClassificationPipeline(TextTask):
         post = {} if ignore_labels is None else {"ignore_labels": ignore_labels}
         if aggregation_strategy is not None:
             post["strategy"] = check_strategy(aggregation_strategy)
-        limit = self.tokenizer.model_max_length
-        pre = check_stride(stride, post.get("strategy"), limit)
-        pre |= {"is_split_into_words": is_split_into_words, "delimiter": delimiter}
-        return pre, {}, post
+        pre = check_stride(stride, post.get("strategy"), self.tokenizer)
+        words = {"is_split_into_words": is_split_into_words, "delimiter": delimiter}
+        return pre | words, {}, post
 
     def check(self, item, i: int):
         for text in item if isinstance(item, (list, tuple)) else [item]:
@@ -794,7 +800,8 @@ class TokenClassificationPipeline(TextTask):
 
     def __call__(self, inputs, **kwargs):
         "What was found in a text, or in each of a list."
-        if kwargs.get("is_split_into_words") and all(isinstance(o, str) for o in inputs):
+        words = kwargs.get("is_split_into_words")
+        if words and all(isinstance(o, str) for o in inputs):
             inputs = [inputs]  # the words of one text
         return super().__call__(inputs, **kwargs)
 
@@ -852,7 +859,7 @@ def characters(known: Encoding, start: int, end: int, part: int, align: bool) ->
     return known.offsets[start][0], known.offsets[end][1]
 
 
-def best_answers(row: dict, top_k: int, longest: int, align: bool) -> tuple[list, float]:
+def best_answers(row: dict, top_k: int, longest: int, align: bool) -> tuple:
     "The best spans of a window as answers, and the score of no answer."
     scores, none = span_scores(row["start"], row["end"], row["allowed"], longest)
     k = min(top_k * 2 + 10 if align else top_k, scores.numel())
@@ -889,14 +896,14 @@ def as_questions(*args, question=None, context=None):
     if isinstance(question, str) and isinstance(context, str):
         return [{"question": question, "context": context}]
     if not isinstance(question, list) or context is None:
-        raise ValueError("give question=… and context=…, or a dict with both, or a list "
-                         "of dicts")
+        raise ValueError("give question=… and context=…, or a dict with both, or a "
+                         "list of dicts")
     contexts = [context] * len(question) if isinstance(context, str) else context
     if len(contexts) != len(question):
         raise ValueError(f"{len(question)} questions, but {len(contexts)} contexts")
     return [{"question": q, "context": c} for q, c in zip(question, contexts)]
 
-
+# %% ../nbs/18_pipelines.ipynb #check-question
 def check_question(item, i: int):
     "Raises: ValueError, TypeError unless there are a question and a context."
     for key in ("question", "context"):
@@ -907,27 +914,27 @@ def check_question(item, i: int):
         check_text(item[key], i)
 
 
-def at_least_one(**numbers):
-    "Raises: ValueError that names the number which is below 1."
-    for name, n in numbers.items():
-        if n is not None and n < 1:
-            raise ValueError(f"{name} must be at least 1, but is {n}")
-
-# %% ../nbs/18_pipelines.ipynb #questionansweringpipeline
 ANSWERING = ("max_answer_len", "handle_impossible_answer", "align_to_words")
 
 
+def at_least_one(numbers: dict):
+    "Raises: ValueError that names the number which is below 1."
+    for name in ("top_k", "max_answer_len"):
+        if numbers.get(name, 1) < 1:
+            raise ValueError(f"{name} must be at least 1, but is {numbers[name]}")
+
+# %% ../nbs/18_pipelines.ipynb #questionansweringpipeline
 class QuestionAnsweringPipeline(TextTask):
     "The span of a context that answers a question."
 
     chunks = True
 
-    def _sanitize_parameters(self, top_k=None, topk=None, **post):
-        top_k = topk if top_k is None else top_k
-        at_least_one(top_k=top_k, max_answer_len=post.get("max_answer_len"))
-        how = {k: post.pop(k) for k in ANSWERING if k in post} | {"top_k": top_k}
-        given = lambda d: {k: v for k, v in d.items() if v is not None}
-        return given(post), {}, given(how)
+    def _sanitize_parameters(self, top_k=None, topk=None, **given):
+        given["top_k"] = topk if top_k is None else top_k
+        given = {k: v for k, v in given.items() if v is not None}
+        post = {k: given.pop(k) for k in (*ANSWERING, "top_k") if k in given}
+        at_least_one(post)
+        return given, {}, post
 
     def check(self, item, i: int):
         check_question(item, i)
@@ -941,10 +948,9 @@ class QuestionAnsweringPipeline(TextTask):
         cut = lambda x: [row[:n] for row, n in zip(x, batch.lengths)]
         return {"start": cut(start), "end": cut(end)}
 
-    def postprocess(self, outputs, top_k=1, handle_impossible_answer=False,
+    def postprocess(self, rows, top_k=1, handle_impossible_answer=False,
                     max_answer_len=15, align_to_words=True):
-        how = top_k, max_answer_len, align_to_words
-        parts = [best_answers(row, *how) for row in outputs]
+        parts = [best_answers(o, top_k, max_answer_len, align_to_words) for o in rows]
         found = merge_answers(parts, handle_impossible_answer)[:top_k]
         return found[0] if len(found) == 1 else found
 
@@ -962,8 +968,8 @@ def parse_labels(labels, template: str) -> list[str]:
     if not labels:
         raise ValueError('give candidate_labels=["…", "…"]: the labels to choose from')
     if template.format(labels[0]) == template:
-        raise ValueError(f"hypothesis_template={template!r} has no place for the label: "
-                         "write {} there")
+        raise ValueError(f"hypothesis_template={template!r} has no place for the "
+                         "label: write {} there")
     return list(labels)
 
 
@@ -976,7 +982,8 @@ def label_scores(logits: Tensor, entailment: int, multi_label: bool) -> list[flo
 
 # %% ../nbs/18_pipelines.ipynb #hypothesis-rows
 def hypothesis_rows(
-    tokenizer, items: list, candidate_labels=(), hypothesis_template="This example is {}."
+    tokenizer, items: list, candidate_labels=(),
+    hypothesis_template: str = "This example is {}.",
 ) -> list[list[dict]]:
     "For each text a row with each label."
     labels = parse_labels(candidate_labels, hypothesis_template)
@@ -993,8 +1000,9 @@ def find_entailment(label2id: dict) -> int:
     for label, i in label2id.items():
         if label.lower().startswith("entail"):
             return i
-    logger.warning("no label of this model begins with 'entail' (%s): the last one is used. "
-                   "Set config.label2id, or take a model trained on NLI", ", ".join(label2id))
+    logger.warning("no label of this model begins with 'entail' (%s): the last one is "
+                   "used. Set config.label2id, or take a model trained on NLI",
+                   ", ".join(label2id))
     return -1
 
 # %% ../nbs/18_pipelines.ipynb #zeroshotclassificationpipeline
@@ -1030,8 +1038,9 @@ class ZeroShotClassificationPipeline(TextTask):
 
     def __call__(self, sequences, candidate_labels=None, **kwargs):
         "Labels and scores, best first, for a text or each of a list."
-        given = {} if candidate_labels is None else {"candidate_labels": candidate_labels}
-        return super().__call__(sequences, **given, **kwargs)
+        if candidate_labels is not None:
+            kwargs["candidate_labels"] = candidate_labels
+        return super().__call__(sequences, **kwargs)
 
 # %% ../nbs/18_pipelines.ipynb #writing-settings
 WRITING = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
@@ -1066,8 +1075,8 @@ def no_chats(item, i: int):
     first = item[0] if isinstance(item, (list, tuple)) and item else item
     if isinstance(first, Mapping) and {"role", "content"} <= set(first):
         raise ValueError(
-            f"input {i} is a chat: a list of messages with role and content. Chat templates "
-            "are not there yet; write the prompt as a string, as the model knows it")
+            f"input {i} is a chat: a list of messages with role and content. Chat "
+            "templates are not there yet; write the prompt as a string")
     check_text(item, i)
 
 
@@ -1075,30 +1084,32 @@ def make_room(row: dict, new: int, limit: int) -> dict:
     "The end of a prompt, with room for `new` tokens. Raises: ValueError if none fits."
     over = length(row) + new - limit
     if new >= limit:
-        raise ValueError(f"{new} new tokens leave no room for a prompt: the model takes "
-                         f"{limit}")
+        raise ValueError(f"{new} new tokens leave no room for a prompt: the model "
+                         f"takes {limit}")
     return {k: v[:, max(over, 0):] if torch.is_tensor(v) else v for k, v in row.items()}
 
 # %% ../nbs/18_pipelines.ipynb #wanted
-READING = ("add_special_tokens", "padding", "truncation", "max_length")  # the tokenizer's
+READING = ("add_special_tokens", "padding", "truncation", "max_length")  # tokenizer's
 BEFORE = {*READING, "prefix", "handle_long_generation", "tokenizer_encode_kwargs"}
 BEFORE -= {"max_length"}  # which `generate` wants as well
 SHOWN = ("clean_up_tokenization_spaces", "skip_special_tokens")
 SHAPES = ("return_full_text", "return_tensors", "return_text")
 
 
-def sort_settings(how: dict) -> tuple[dict, dict, dict]:
-    "The shape of answers, settings, what is shown. Raises: ValueError for two shapes."
+def sort_settings(how: dict, tokenizer) -> tuple[dict, dict]:
+    "Settings, and how answers are shown. Raises: ValueError for two shapes of answers."
     wishes = {k: how[k] for k in SHAPES if how.get(k) is not None}
     if len(wishes) > 1:
         raise ValueError(f"{' and '.join(wishes)} exclude each other: give one of them")
-    shape = {}
+    post = {k: how[k] for k in SHOWN if k in how}
     if "return_tensors" in wishes:
-        shape = {"shape": "ids"}
+        post["shape"] = "ids"
     elif "return_full_text" in wishes:
-        shape = {"shape": "full" if wishes["return_full_text"] else "new"}
-    rest = {k: v for k, v in how.items() if k not in SHAPES + SHOWN}
-    return shape, rest, {k: how[k] for k in SHOWN if k in how}
+        post["shape"] = "full" if wishes["return_full_text"] else "new"
+    rest = {k: v for k, v in how.items() if k not in (*SHAPES, *SHOWN, "stop_sequence")}
+    if how.get("stop_sequence"):
+        rest |= {"stop_strings": how["stop_sequence"], "tokenizer": tokenizer}
+    return rest, post
 
 # %% ../nbs/18_pipelines.ipynb #write
 def prompt_rows(
@@ -1107,8 +1118,8 @@ def prompt_rows(
 ) -> list[list[dict]]:
     "The rows of prompts; `how`: settings of `generate`, some are the tokenizer's too."
     if handle_long_generation not in (None, "hole"):
-        raise ValueError(f"handle_long_generation={handle_long_generation!r} is unknown: "
-                         "None or 'hole'")
+        raise ValueError(f"handle_long_generation={handle_long_generation!r} is "
+                         "unknown: None or 'hole'")
     options = {k: how[k] for k in READING if how.get(k) is not None}
     options |= tokenizer_encode_kwargs or {}
     rows = tokenize(pipe.tokenizer, [prefix + t for t in items], **options)
@@ -1138,11 +1149,9 @@ class TextGenerationPipeline(TextTask):
 
     side, in_order = "left", True  # texts grow on the right; random numbers go by order
 
-    def _sanitize_parameters(self, stop_sequence=None, **how):
-        shape, how, shown = sort_settings(how)
-        if stop_sequence is not None:
-            how |= {"stop_strings": stop_sequence, "tokenizer": self.tokenizer}
-        return how, {k: v for k, v in how.items() if k not in BEFORE}, shape | shown
+    def _sanitize_parameters(self, **how):
+        how, post = sort_settings(how, self.tokenizer)
+        return how, {k: v for k, v in how.items() if k not in BEFORE}, post
 
     def check(self, item, i: int):
         no_chats(item, i)
@@ -1153,13 +1162,13 @@ class TextGenerationPipeline(TextTask):
     def _forward(self, batch: Batch, **how) -> dict:
         return write(self, batch, how)
 
-    def postprocess(self, outputs, shape: str = "full", skip_special_tokens=True, **how):
+    def postprocess(self, outputs, shape: str = "full", **how):
         ids = outputs["sequences"][0].tolist()
         if shape == "ids":
             return [{"generated_token_ids": row} for row in ids]
-        how["skip_special_tokens"] = skip_special_tokens
-        before = outputs["prompt"] if shape == "full" else ""
-        new = [self.tokenizer.decode(row[outputs["start"] :], **how) for row in ids]
+        how = {"skip_special_tokens": True} | how
+        before, n = outputs["prompt"] if shape == "full" else "", outputs["start"]
+        new = [self.tokenizer.decode(row[n:], **how) for row in ids]
         return [{"generated_text": before + text} for text in new]
 
     def __call__(self, text_inputs, **kwargs):
@@ -1204,14 +1213,19 @@ def check_sentences(item, i: int):
         check_text(text, i)
 
 # %% ../nbs/18_pipelines.ipynb #sentencesimilaritypipeline
+def unit_vectors(x: Tensor, mask: Tensor | None, pooling: str) -> Tensor:  # (b, d)
+    "One vector of length 1 per text. Raises: ValueError for an unknown pooling."
+    if pooling not in POOLING:
+        raise ValueError(f"pooling={pooling!r} is unknown; use one of {list(POOLING)}")
+    return torch.nn.functional.normalize(POOLING[pooling](x, mask), dim=-1)
+
+# %% ../nbs/18_pipelines.ipynb #sentencesimilaritypipeline-2
 class SentenceSimilarityPipeline(TextTask):
     "Cosines of sentences with a first one. Reimers and Gurevych 2019."
 
     chunks = True
 
     def _sanitize_parameters(self, pooling: str | None = None, **tokenizer_kwargs):
-        if pooling not in (None, *POOLING):
-            raise ValueError(f"pooling={pooling!r} is unknown; use one of {list(POOLING)}")
         return tokenizer_kwargs, {} if pooling is None else {"pooling": pooling}, {}
 
     def check(self, item, i: int):
@@ -1225,8 +1239,7 @@ class SentenceSimilarityPipeline(TextTask):
 
     def _forward(self, batch: Batch, pooling: str = "mean") -> dict:
         x = self.run_model(batch)[0].float()  # (b, s, d)
-        x = POOLING[pooling](x, batch.get("attention_mask"))  # (b, d)
-        return {"vector": torch.nn.functional.normalize(x, dim=-1)}
+        return {"vector": unit_vectors(x, batch.get("attention_mask"), pooling)}
 
     def postprocess(self, outputs: list) -> list[float]:
         vectors = torch.cat([o["vector"] for o in outputs])
@@ -1276,13 +1289,14 @@ SOUND = "models that read or make sound (Wav2Vec2, Whisper)"
 COMING = {  # task, or how it begins -> what its models are
     **dict.fromkeys(("summarization", "translation", "text2text-generation"),
                     "models with an encoder and a decoder (T5, BART, Marian)"),
-    **dict.fromkeys(("image-", "object-detection", "depth-estimation", "mask-generation",
-                     "video-classification", "keypoint-matching", "zero-shot-image-",
-                     "zero-shot-object-"), PICTURES),
+    **dict.fromkeys(("image-", "object-detection", "depth-estimation",
+                     "mask-generation", "video-classification", "keypoint-matching",
+                     "zero-shot-image-", "zero-shot-object-"), PICTURES),
     **dict.fromkeys(("audio-", "automatic-speech-recognition", "text-to-audio",
                      "text-to-speech", "zero-shot-audio-"), SOUND),
-    **dict.fromkeys(("visual-question-answering", "vqa", "document-question-answering",
-                     "any-to-any"), "models that read text and pictures (ViLT, LayoutLM)"),
+    **dict.fromkeys(("visual-question-answering", "vqa", "any-to-any",
+                     "document-question-answering"),
+                    "models that read text and pictures (ViLT, LayoutLM)"),
     "table-question-answering": "models that read tables (TAPAS)",
 }
 
@@ -1323,9 +1337,9 @@ def guess_task(architectures: list[str], source) -> str:
     for task, row in {**TASKS, **REGISTERED}.items():
         if columns & set(row[1]):
             return task
-    raise ValueError(f"{source}: its config names {architectures or 'no architectures'}, "
-                     "which says no task. Give one: pipeline(task, model=…), of "
-                     f"{', '.join(TASKS)}")
+    names = architectures or "no architectures"
+    raise ValueError(f"{source}: its config names {names}, which says no task. Give "
+                     f"one: pipeline(task, model=…), of {', '.join(TASKS)}")
 
 
 def check_head(task: str, heads: tuple, model):
@@ -1354,17 +1368,18 @@ def default_model(task: str, row: tuple, revision: str | None) -> tuple:
     "Name and revision if no model was named. Raises: ValueError if the task has none."
     if row[2] is None:
         raise ValueError(f"the task {task!r} has no model of its own: give model=…")
+    revision = revision or row[3]
     logger.warning("no model was given for %s: taking %s (revision %s). Better name "
-                   "one, since defaults change", task, row[2], revision or row[3] or "main")
-    return row[2], revision or row[3]
+                   "one, since defaults change", task, row[2], revision or "main")
+    return row[2], revision
 
 # %% ../nbs/18_pipelines.ipynb #not-reached
 def not_reached(task: str, name: str, e: OSError) -> OSError:
     "The error for a default model that can't be had."
     here = {"fill-mask": "minihf/tiny-bert", "text-generation": "minihf/tiny-gpt2"}
     hint = f", or model={here[task]!r}, which is bundled" if task in here else ""
-    return OSError(f"no model was given for {task}, and the default, {name!r}, could not "
-                   f"be loaded: {e}\nGive a folder or a name: "
+    return OSError(f"no model was given for {task}, and the default, {name!r}, could "
+                   f"not be loaded: {e}\nGive a folder or a name: "
                    f"pipeline({task!r}, model=…){hint}")
 
 
@@ -1373,8 +1388,8 @@ def load_tokenizer(tokenizer, model, named, config, kwargs: dict):
     source = tokenizer or named or (config if isinstance(config, str) else None)
     source = source or getattr(model, "name_or_path", None)
     if source is None or source == "":
-        raise ValueError("this model does not say where it is from, so its tokenizer is "
-                         "unknown: give tokenizer=…, an object or a name")
+        raise ValueError("this model does not say where it is from, so its tokenizer "
+                         "is unknown: give tokenizer=…, an object or a name")
     if not isinstance(source, str) and not hasattr(source, "__fspath__"):
         return source
     config = config if isinstance(config, auto.PretrainedConfig) else None
@@ -1386,7 +1401,7 @@ def choose_task(task, model, config, tokenizer, hub: dict) -> tuple[str, tuple]:
     if model is None and (task is None or tokenizer is not None):
         raise ValueError("give a task, as in pipeline('fill-mask'), or a model"
                          if task is None else
-                         "a tokenizer needs the model it belongs to: give model=… as well")
+                         "a tokenizer needs the model it belongs to: also give model=…")
     if task is None:
         names = [type(model).__name__]
         if isinstance(model, (str, os.PathLike)):
@@ -1394,7 +1409,8 @@ def choose_task(task, model, config, tokenizer, hub: dict) -> tuple[str, tuple]:
             if isinstance(config, (str, os.PathLike)):
                 config = auto.AutoConfig.from_pretrained(config, **hub)
             names = config.architectures
-        task = guess_task(names, model if isinstance(model, str) else type(model).__name__)
+        source = model if isinstance(model, str) else type(model).__name__
+        task = guess_task(names, source)
     return find_task(task)
 
 
@@ -1419,7 +1435,7 @@ def pipeline(
     config=None,  # a config in place of the checkpoint's, or where it is
     tokenizer=None,  # a tokenizer, a folder or a name; None: the model's
     *,
-    device=None,  # number of a GPU, -1, "cpu", "cuda:0", a torch.device; None: a GPU if any
+    device=None,  # a GPU's number, -1, "cpu", a torch.device; None: a GPU if any
     device_map=None,  # spread a large model over devices
     dtype="auto",  # of the weights; "auto": the checkpoint's
     torch_dtype=None,  # the same, by its old name
@@ -1445,7 +1461,7 @@ def pipeline(
 def register_pipeline(
     task: str,  # the new name
     pipeline_class: type,  # a subclass of Pipeline
-    pt_model=None,  # Auto class or model class that loads its models; or a tuple of them
+    pt_model=None,  # Auto class or model class that loads its models, or several
     default=None,  # a model's name, or (name, revision)
     type: str | None = None,  # accepted: "text"
 ):
