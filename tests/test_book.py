@@ -85,6 +85,14 @@ def test_modules_follow_their_chapters():
                 assert early, f"{name} imports {used}, which comes later"
 
 
+def test_course_names_exercises_that_exist():
+    asked = re.compile(r"> \*\*Exercise (\d+\.\d+)\.\*\*")
+    there = {n for p in CHAPTERS for c in cells(p, "markdown") for n in asked.findall(c["source"])}
+    course = ROOT / "nbs" / "course.ipynb"
+    named = {n for c in cells(course, "markdown") for n in re.findall(r"\b\d{1,2}\.\d\b", c["source"])}
+    assert len(named) > 40 and named <= there, named - there
+
+
 def test_check_tells_open_wrong_and_right():
     def nothing(x): ...
     def wrong(x): return x
