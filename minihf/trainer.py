@@ -25,11 +25,12 @@ __all__ = ['logger', 'SCHEDULES', 'NO_DECAY', 'OLD_NAMES', 'HARMLESS', 'REFUSED'
            'log_evaluate_save', 'note_best', 'Plan', 'make_plan', 'run_epoch', 'open_epoch', 'Gathered', 'rows_in',
            'evaluation_pass', 'summarise', 'prepare_evaluation', 'Evaluation', 'write_model', 'write_progress',
            'states_of', 'rng_file', 'write_randomness', 'save_checkpoint', 'load_weights', 'find_checkpoint',
-           'restore_state', 'restore_progress', 'Saving', 'BestRun', 'default_hp_space', 'default_compute_objective',
-           'run_trial', 'hyperparameter_search', 'make_accelerator', 'check_trainer', 'check_writable', 'align_tokens',
-           'remember_signature', 'prepare_run', 'begin_state', 'run_epochs', 'finish_run', 'Running', 'report_trial',
-           'Tools', 'Optimising', 'Counting', 'parse_args', 'Extras', 'in_notebook', 'default_callbacks', 'set_up',
-           'Trainer', 'Seq2SeqTrainingArguments', 'pad_to', 'Seq2SeqTrainer', 'written']
+           'restore_state', 'restore_progress', 'write_metrics', 'Saving', 'BestRun', 'default_hp_space',
+           'default_compute_objective', 'run_trial', 'hyperparameter_search', 'make_accelerator', 'check_trainer',
+           'check_writable', 'align_tokens', 'remember_signature', 'prepare_run', 'begin_state', 'run_epochs',
+           'finish_run', 'Running', 'report_trial', 'Tools', 'Optimising', 'Counting', 'parse_args', 'Extras',
+           'in_notebook', 'default_callbacks', 'set_up', 'Trainer', 'Seq2SeqTrainingArguments', 'pad_to',
+           'Seq2SeqTrainer', 'written']
 
 # %% ../nbs/20_trainer.ipynb #import-copy
 import copy
@@ -1283,11 +1284,12 @@ class Collator:
         names: list[str] | None,  # what the model takes; None: drop nothing
         model: str,  # its class, for messages
         part: str,  # "training" or "evaluation", for messages
+        told: set,  # parts whose dropped columns were told already
         tape: BatchTape | None = None,  # marked here if the rows come from a stream
     ):
         self.collate, self.model, self.part, self.tape = collate, model, part, tape
         self.names = None if names is None else {*names, "label", "label_ids"}
-        self.told = False
+        self.told = told
 
     def __call__(self, rows: list):
         if self.tape is not None:
@@ -1304,8 +1306,7 @@ class Collator:
 
     def drop(self, rows: list) -> list:
         gone = rows[0].keys() - self.names
-        if gone and not self.told:
-            self.told = True
+        if gone:
             tell_dropped(gone, rows[0].keys(), self)
         keep = lambda row: {k: v for k, v in row.items() if k in self.names}
         return [keep(o) for o in rows] if gone else rows
@@ -1324,6 +1325,9 @@ def tell_dropped(gone: set, columns, c: Collator):
             f"no column of the {c.part} data is an argument of {c.model}: they are {names}. "
             "Tokenize the texts first, or set remove_unused_columns=False if your "
             "data_collator does that.")
+    if c.part in c.told:
+        return
+    c.told.add(c.part)
     logger.warning(
         "%s data: %s dropped, %s doesn't take %s (remove_unused_columns=False keeps them)",
         c.part, names, c.model, them)
@@ -1389,7 +1393,7 @@ def make_loader(t, dataset, part: str, batch_size: int, sampler, train: bool = F
     stream = isinstance(dataset, IterableDataset)
     tape = t.tape if train and t.args.save_strategy != "no" else None
     names = argument_names(t.model) + t.label_names if t.args.remove_unused_columns else None
-    collate = Collator(t.data_collator, names, type(t.model).__name__, part,
+    collate = Collator(t.data_collator, names, type(t.model).__name__, part, t.told,
                        tape if stream else None)
     if names and hasattr(dataset, "remove_columns") and getattr(dataset, "column_names", None):
         gone = set(dataset.column_names) - collate.names
@@ -2029,6 +2033,16 @@ def restore_progress(t, folder: str):
         logger.warning("%s is not in %s: random numbers will differ", rng_file(t.args), folder)
 
 # %% ../nbs/20_trainer.ipynb #saving
+def write_metrics(folder: str, split: str, metrics: dict, combined: bool):
+    "One file per part, and one for all."
+    os.makedirs(folder, exist_ok=True)
+    write_json(metrics, os.path.join(folder, f"{split}_results.json"))
+    if combined:
+        path = os.path.join(folder, "all_results.json")
+        before = read_json(path) if os.path.exists(path) else {}
+        write_json(before | metrics, path)
+
+# %% ../nbs/20_trainer.ipynb #saving-2
 class Saving:
     "The Trainer's files."
 
@@ -2041,6 +2055,16 @@ class Saving:
         "`trainer_state.json` in the output folder."
         if self.args.should_save:
             self.state.save_to_json(os.path.join(self.args.output_dir, "trainer_state.json"))
+
+    def log_metrics(self, split: str, metrics: dict):
+        "Print what `train`, `evaluate` or `predict` found."
+        if self.args.should_log:
+            print(f"***** {split} metrics *****", readable(metrics), sep="\n")
+
+    def save_metrics(self, split: str, metrics: dict, combined: bool = True):
+        "Write it to `{split}_results.json`, and add it to `all_results.json`."
+        if self.args.should_save:
+            write_metrics(self.args.output_dir, split, metrics, combined)
 
     def _save_checkpoint(self, model=None, trial=None):
         save_checkpoint(self)
@@ -2453,6 +2477,10 @@ class Extras:
     def is_local_process_zero(self) -> bool:
         return self.args.local_process_index == 0
 
+    @property
+    def tokenizer(self):
+        return self.processing_class
+
     def push_to_hub(self, *args, **kwargs):
         "Raises: ValueError, always."
         refuse(TrainingArguments, "push_to_hub", True)
@@ -2485,6 +2513,7 @@ def set_up(t, model, data_collator, callbacks):
     t.accelerator = make_accelerator(t.args, model)
     if (model is None) == (t.model_init is None):
         raise ValueError("give the Trainer one of model=… and model_init=…")
+    t.told = set()
     t.empty_steps, t.last = 0, (math.nan, 0.0)  # gradient's length and learning rate
     t.trial = t.ignore_keys = t.run_dir = t.resumed = t.epoch_start = None
     t.pieces, t.made_scheduler, t.is_in_train, t.epoch_ended = 1, False, False, True
