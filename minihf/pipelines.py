@@ -1124,11 +1124,12 @@ def prompt_rows(
     options |= tokenizer_encode_kwargs or {}
     rows = tokenize(pipe.tokenizer, [prefix + t for t in items], **options)
     known = writing_settings(pipe.model, how)
+    before = tokenize(pipe.tokenizer, [prefix], add_special_tokens=False)[0]
     for row, text in zip(rows, items):
         if handle_long_generation:
             new = known.get("max_new_tokens") or known["max_length"] - length(row)
             row.update(make_room(row, new, pipe.tokenizer.model_max_length))
-        row["prompt"] = text
+        row |= {"prompt": text, "prefix": length(before)}
     return [[row] for row in rows]
 
 # %% ../nbs/18_pipelines.ipynb #write-2
@@ -1139,6 +1140,9 @@ def write(pipe, batch: Batch, how: dict) -> dict:
     if start == 0:
         ids = mask = None
     settings = writing_settings(pipe.model, how, pipe.tokenizer.pad_token_id)
+    for name in ("max_length", "min_length"):  # which do not count the prefix
+        if settings.get(name) is not None:
+            settings[name] += batch["prefix"][0]
     out = pipe.model.generate(ids, attention_mask=mask, **settings)
     out = out["sequences"] if isinstance(out, Mapping) else out  # (b * n, longer)
     return {"sequences": out.reshape(b, -1, out.shape[-1]), "start": [start] * b}

@@ -289,7 +289,7 @@ PROMPTS = ["the cat", "who did what? you did not", "so"]
     {"do_sample": False}, {"max_new_tokens": 7}, {"max_length": 20}, {"max_length": 20, "do_sample": True}, {"top_k": 5},
     {"temperature": 1.3, "top_p": 0.8}, {"num_return_sequences": 3}, {"num_beams": 2, "do_sample": False},
     {"return_full_text": False}, {"return_full_text": True}, {"return_tensors": True}, {"return_text": True},
-    {"clean_up_tokenization_spaces": True}, {"skip_special_tokens": False}, {"stop_sequence": "a"}, {"prefix": "we love "},
+    {"clean_up_tokenization_spaces": True}, {"skip_special_tokens": False}, {"stop_sequence": "a"}, {"prefix": "we love "}, {"prefix": "we love ", "max_length": 12},
     {"handle_long_generation": "hole", "max_new_tokens": 60}, {"min_new_tokens": 5, "max_new_tokens": 6},
     {"tokenizer_encode_kwargs": {"max_length": 3, "truncation": True}}, {"truncation": True}], ids=str)
 def test_generation(both, how):
