@@ -19,18 +19,18 @@ __all__ = ['logger', 'SCHEDULES', 'NO_DECAY', 'OLD_NAMES', 'HARMLESS', 'REFUSED'
            'listens', 'CallbackHandler', 'DefaultFlowCallback', 'readable', 'PrinterCallback', 'ProgressCallback',
            'close_bars', 'EarlyStoppingCallback', 'eval_name', 'series', 'draw_history', 'CurvesCallback',
            'argument_names', 'find_labels', 'is_causal', 'counts_items', 'Collator', 'name_of', 'tell_dropped',
-           'not_a_batch', 'sizes_differ', 'not_collated', 'has_length', 'seed_worker', 'loader_options', 'make_loader',
-           'check_rows', 'grouped', 'Loaders', 'model_loss', 'scale', 'no_loss', 'prepare_inputs', 'Steps',
-           'predict_batch', 'scores_of', 'why_not_finite', 'check_finite', 'RunningLoss', 'gradients', 'update',
-           'log_evaluate_save', 'note_best', 'Plan', 'make_plan', 'run_epoch', 'open_epoch', 'Gathered', 'rows_in',
-           'evaluation_pass', 'summarise', 'prepare_evaluation', 'Evaluation', 'write_model', 'write_progress',
-           'states_of', 'rng_file', 'write_randomness', 'save_checkpoint', 'load_weights', 'find_checkpoint',
-           'restore_state', 'restore_progress', 'write_metrics', 'Saving', 'BestRun', 'default_hp_space',
-           'default_compute_objective', 'run_trial', 'hyperparameter_search', 'make_accelerator', 'check_trainer',
-           'check_writable', 'align_tokens', 'remember_signature', 'prepare_run', 'begin_state', 'run_epochs',
-           'finish_run', 'Running', 'report_trial', 'Tools', 'Optimising', 'Counting', 'parse_args', 'Extras',
-           'in_notebook', 'default_callbacks', 'set_up', 'Trainer', 'Seq2SeqTrainingArguments', 'pad_to',
-           'Seq2SeqTrainer', 'written']
+           'not_a_batch', 'sizes_differ', 'not_collated', 'has_length', 'seed_worker', 'loader_options',
+           'without_unused', 'make_loader', 'check_rows', 'grouped', 'Loaders', 'model_loss', 'scale', 'no_loss',
+           'prepare_inputs', 'Steps', 'predict_batch', 'scores_of', 'why_not_finite', 'check_finite', 'RunningLoss',
+           'gradients', 'update', 'log_evaluate_save', 'note_best', 'Plan', 'make_plan', 'run_epoch', 'open_epoch',
+           'Gathered', 'rows_in', 'evaluation_pass', 'summarise', 'prepare_evaluation', 'evaluation_loop', 'Evaluation',
+           'write_model', 'write_progress', 'states_of', 'rng_file', 'write_randomness', 'save_checkpoint',
+           'load_weights', 'find_checkpoint', 'restore_state', 'restore_progress', 'write_metrics', 'Saving', 'BestRun',
+           'default_hp_space', 'default_compute_objective', 'run_trial', 'hyperparameter_search', 'make_accelerator',
+           'check_trainer', 'check_writable', 'align_tokens', 'remember_signature', 'prepare_run', 'begin_state',
+           'run_epochs', 'finish_run', 'leave', 'Running', 'report_trial', 'Tools', 'Optimising', 'Counting',
+           'parse_args', 'Extras', 'in_notebook', 'default_callbacks', 'set_up', 'Trainer', 'Seq2SeqTrainingArguments',
+           'pad_to', 'read_generation', 'Seq2SeqTrainer', 'written']
 
 # %% ../nbs/20_trainer.ipynb #import-copy
 import copy
@@ -68,7 +68,11 @@ from torch.utils.data import (
 
 # %% ../nbs/20_trainer.ipynb #from-minihf-auto-import-table
 from .auto import TABLE
-from .data import DataCollatorWithPadding, LengthGroupedSampler, default_data_collator
+from minihf.data import (
+    DataCollatorWithPadding,
+    LengthGroupedSampler,
+    default_data_collator,
+)
 from .heads import bad_label
 from .hub import read_json, read_tensors, save_tensors, weight_files, write_json
 from .modeling import LoadReport, PreTrainedModel, sort_tensors
@@ -79,9 +83,9 @@ logger = logging.getLogger(__name__)
 # %% ../nbs/20_trainer.ipynb #set-seed
 def set_seed(
     seed: int,
-    deterministic: bool = False,  # also refuse operations whose result varies from run to run
+    deterministic: bool = False,  # refuse operations that vary from run to run
 ):
-    "Start all sources of randomness from `seed`: Python's, NumPy's, torch's on every device."
+    "Start all randomness from `seed`: Python's, NumPy's, torch's on every device."
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)  # all devices
@@ -253,9 +257,11 @@ def get_scheduler(
     num_training_steps: int | None = None,
     scheduler_specific_kwargs: dict | None = None,  # e.g. num_cycles
 ):
-    "A schedule by its name. Raises: ValueError for one that is unknown or lacks a number."
+    "A schedule by its name. Raises: ValueError if it is unknown or lacks a number."
     make = SCHEDULES[SchedulerType(name).value]
-    given = dict(num_warmup_steps=num_warmup_steps, num_training_steps=num_training_steps)
+    given = dict(
+        num_warmup_steps=num_warmup_steps, num_training_steps=num_training_steps
+    )
     wanted = {k: v for k, v in given.items() if k in inspect.signature(make).parameters}
     for k, v in wanted.items():
         if v is None:
@@ -324,7 +330,7 @@ def smoothed_loss(
     epsilon: float = 0.1,  # how much goes to all classes alike
     causal: bool = False,  # does place i predict label i + 1?
 ) -> Tensor:  # a number
-    "Cross-entropy with labels that are a little unsure. Raises: IndexError for a wrong one."
+    "Cross-entropy with labels that are a little unsure. Raises: IndexError."
     if causal:
         logits, labels = logits[..., :-1, :], labels[..., 1:]
     n, scores = logits.shape[-1], logits.flatten(0, -2).float()
@@ -519,7 +525,9 @@ def publish(tmp: str, path: str):
 def tidy(folder: str):
     "Clear away what a killed process has left half-done."
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
-        m, path = re.fullmatch(r"\.(checkpoint-\d+)\.(tmp|old)", name), os.path.join(folder, name)
+        m, path = re.fullmatch(r"\.(checkpoint-\d+)\.(tmp|old)", name), os.path.join(
+            folder, name
+        )
         if m and m[2] == "old" and not os.path.exists(os.path.join(folder, m[1])):
             os.replace(path, os.path.join(folder, m[1]))  # killed between two renames
         elif m:
@@ -532,7 +540,7 @@ def whole_folder(
     main: bool = True,  # is this the process that makes and renames it?
     wait: Callable = lambda: None,  # returns when all processes have come here
 ):
-    "A folder to write in, which becomes `path` if all goes well. Raises: OSError if not."
+    "A folder to write in, which becomes `path` if all goes well. Raises: OSError."
     tmp = hidden(path, "tmp")
     try:
         if main:
@@ -550,8 +558,13 @@ def whole_folder(
         if not isinstance(e, (OSError, RuntimeError)):
             raise
         others = [os.path.basename(o) for o in checkpoints(os.path.dirname(path))]
-        kept = f"whole and usable: {', '.join(others)}" if others else "there is no other yet"
-        text = f"{os.path.basename(path)} was not written: {e}. Make room or choose another output_dir; "
+        kept = (
+            f"whole and usable: {', '.join(others)}"
+            if others
+            else "there is no other yet"
+        )
+        name = os.path.basename(path)
+        text = f"{name} was not written: {e}. Make room or choose another output_dir; "
         raise OSError(getattr(e, "errno", None), text + kept, path) from e
 
 # %% ../nbs/20_trainer.ipynb #checkpoints
@@ -561,7 +574,9 @@ def checkpoints(
 ) -> list[str]:  # paths, oldest first
     "The checkpoints in a folder."
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    found = [(int(m[1]), n) for n in names if (m := re.fullmatch(r"checkpoint-(\d+)", n))]
+    found = [
+        (int(m[1]), n) for n in names if (m := re.fullmatch(r"checkpoint-(\d+)", n))
+    ]
     paths = [os.path.join(folder, n) for _, n in sorted(found)]
     return sorted(paths, key=lambda p: os.stat(p).st_mtime_ns) if by_time else paths
 
@@ -587,7 +602,12 @@ def rotate_checkpoints(
 def load_pt(path: str):
     "Read what `torch.save` wrote, without running code from it. Raises: OSError."
     core = np._core if hasattr(np, "_core") else np.core
-    names = [core.multiarray._reconstruct, np.ndarray, np.dtype, type(np.dtype(np.uint32))]
+    names = [
+        core.multiarray._reconstruct,
+        np.ndarray,
+        np.dtype,
+        type(np.dtype(np.uint32)),
+    ]
     try:
         with torch.serialization.safe_globals(names):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -595,8 +615,10 @@ def load_pt(path: str):
         raise
     except Exception as e:
         first = str(e).splitlines()[0]
-        raise OSError(f"{path} can't be read ({first}): it is damaged or no file of a "
-                      "checkpoint. Resume from an earlier one.") from e
+        raise OSError(
+            f"{path} can't be read ({first}): it is damaged or no file of a "
+            "checkpoint. Resume from an earlier one."
+        ) from e
 
 
 def as_lists(state: dict) -> dict:
@@ -642,6 +664,7 @@ class RunArguments:
 @dataclass
 class OptimizerArguments:
     "How weights are changed."
+
     learning_rate: float = 5e-5  # the highest of the schedule
     lr_scheduler_type: SchedulerType | str = "linear"
     lr_scheduler_kwargs: dict | None = None  # e.g. {"num_cycles": 2}
@@ -653,7 +676,9 @@ class OptimizerArguments:
     adam_beta2: float = 0.999  # and the mean of their squares
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0  # longer gradients are shortened; 0: never
-    label_smoothing_factor: float = 0.0  # share of the loss that goes to all classes alike
+    label_smoothing_factor: float = (
+        0.0  # share of the loss that goes to all classes alike
+    )
     bf16: bool = False  # compute in bfloat16 where that's safe
     fp16: bool = False  # in float16, with scaled losses; needs a GPU
     gradient_checkpointing: bool | None = None  # compute layers twice, to save memory
@@ -683,10 +708,13 @@ class EvalArguments:
 @dataclass
 class SaveArguments:
     "When to log, when to write checkpoints, how many to keep."
+
     logging_strategy: IntervalStrategy | str = "steps"
     logging_steps: float = 500  # below 1: a share of all steps
     logging_first_step: bool = False
-    logging_nan_inf_filter: bool = True  # leave losses that are no numbers out of the mean
+    logging_nan_inf_filter: bool = (
+        True  # leave losses that are no numbers out of the mean
+    )
     disable_tqdm: bool | None = None  # no bars; print the log instead
     report_to: str | list[str] | None = "none"  # other loggers: write a callback
     save_strategy: SaveStrategy | str = "steps"
@@ -727,12 +755,14 @@ HARMLESS = {
     "hub_strategy": "every_save", "project": "huggingface", "log_level": "passive",
     "log_level_replica": "warning", "log_on_each_node": True, "ddp_timeout": 1800,
     "eval_do_concat_batches": True, "average_tokens_across_devices": True,
-    "dataloader_in_order": True, "include_num_input_tokens_seen": "no", "optim_target_modules": None,
-    "skip_memory_metrics": True, "local_rank": ..., "past_index": -1, "half_precision_backend": "auto",
+    "dataloader_in_order": True, "include_num_input_tokens_seen": "no",
+    "optim_target_modules": None,
+    "skip_memory_metrics": True, "local_rank": ..., "past_index": -1,
+    "half_precision_backend": "auto",
 }  # settings of the reference that are not here -> the value that asks for nothing
 REFUSED = set(
-    "push_to_hub hub_token hub_private_repo hub_model_id hub_always_push hub_revision fsdp "
-    "fsdp_config deepspeed debug tf32 torch_compile torch_compile_backend "
+    "push_to_hub hub_token hub_private_repo hub_model_id hub_always_push hub_revision "
+    "fsdp fsdp_config deepspeed debug tf32 torch_compile torch_compile_backend "
     "torch_compile_mode use_liger_kernel liger_kernel_config neftune_noise_alpha "
     "torch_empty_cache_steps auto_find_batch_size eval_use_gather_object "
     "batch_eval_metrics save_on_each_node enable_jit_checkpoint accelerator_config "
@@ -748,11 +778,15 @@ def refuse(cls: type, name: str, value):
     if name in REFUSED and not value:
         return
     if name == "push_to_hub" or name.startswith("hub_"):
-        raise ValueError(f"{name}={value!r}: nothing is uploaded from here. Train, call "
-                         "save_model, and upload the folder with huggingface_hub.")
+        raise ValueError(
+            f"{name}={value!r}: nothing is uploaded from here. Train, call "
+            "save_model, and upload the folder with huggingface_hub."
+        )
     if name in HARMLESS or name in REFUSED:
-        raise ValueError(f"{name}={value!r} is a setting of transformers that minihf "
-                         "doesn't have: leave it out.")
+        raise ValueError(
+            f"{name}={value!r} is a setting of transformers that minihf "
+            "doesn't have: leave it out."
+        )
     known = [f.name for f in dataclasses.fields(cls)] + list(OLD_NAMES)
     near = difflib.get_close_matches(name, known, 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -769,7 +803,9 @@ def translate(cls: type, given: dict) -> dict:
     ratio = given.pop("warmup_ratio", None)
     if ratio and not given.get("warmup_steps"):
         given["warmup_steps"] = 1 if ratio == 1 else ratio
-    for name in [k for k in given if k not in {f.name for f in dataclasses.fields(cls)}]:
+    for name in [
+        k for k in given if k not in {f.name for f in dataclasses.fields(cls)}
+    ]:
         refuse(cls, name, given.pop(name))
     return given
 
@@ -810,34 +846,48 @@ def settle(a):
 # %% ../nbs/20_trainer.ipynb #check-numbers
 def check_numbers(a):
     "Raises: ValueError for a number that makes no sense."
-    least = dict(per_device_train_batch_size=1, per_device_eval_batch_size=1,
-                 gradient_accumulation_steps=1, num_train_epochs=0, learning_rate=0,
-                 warmup_steps=0, weight_decay=0, max_grad_norm=0, label_smoothing_factor=0)
+    least = dict(
+        per_device_train_batch_size=1,
+        per_device_eval_batch_size=1,
+        gradient_accumulation_steps=1,
+        num_train_epochs=0,
+        learning_rate=0,
+        warmup_steps=0,
+        weight_decay=0,
+        max_grad_norm=0,
+        label_smoothing_factor=0,
+    )
     for name, low in least.items():
         if getattr(a, name) < low:
             raise ValueError(f"{name}={getattr(a, name)} must be at least {low}")
     for kind in ("logging", "eval", "save"):
         n, on = getattr(a, f"{kind}_steps"), getattr(a, f"{kind}_strategy") == "steps"
         if on and (n <= 0 or (n > 1 and n != int(n))):
-            raise ValueError(f"{kind}_steps={n} must be a whole number above 0, or a "
-                             "share of all steps below 1")
+            raise ValueError(
+                f"{kind}_steps={n} must be a whole number above 0, or a "
+                "share of all steps below 1"
+            )
         if on and n > 1:
             setattr(a, f"{kind}_steps", int(n))
 
-
+# %% ../nbs/20_trainer.ipynb #check-best
 def check_best(a):
     "Raises: ValueError if the best model could not be found at the end."
     if not a.load_best_model_at_end or a.save_strategy == "best":
         return
     if a.eval_strategy.value != a.save_strategy.value:
-        raise ValueError(f"load_best_model_at_end needs eval_strategy={a.eval_strategy.value!r} "
-                         f"and save_strategy={a.save_strategy.value!r} to be the same")
+        raise ValueError(
+            f"load_best_model_at_end needs eval_strategy={a.eval_strategy.value!r} "
+            f"and save_strategy={a.save_strategy.value!r} to be the same"
+        )
     if a.eval_strategy == "steps":
         ratio = a.save_steps / a.eval_steps
         mixed = (a.save_steps < 1) != (a.eval_steps < 1)
         if mixed or abs(ratio - round(ratio)) > 1e-6 or ratio < 0.5:
-            raise ValueError(f"load_best_model_at_end needs save_steps={a.save_steps} to be "
-                             f"a multiple of eval_steps={a.eval_steps}")
+            raise ValueError(
+                f"load_best_model_at_end needs save_steps={a.save_steps} to be "
+                f"a multiple of eval_steps={a.eval_steps}"
+            )
 
 # %% ../nbs/20_trainer.ipynb #check-together
 def check_together(a):
@@ -849,12 +899,16 @@ def check_together(a):
     if a.dataloader_prefetch_factor is not None and not a.dataloader_num_workers:
         raise ValueError("dataloader_prefetch_factor needs dataloader_num_workers > 0")
     if a.train_sampling_strategy not in ("random", "sequential", "group_by_length"):
-        raise ValueError(f"train_sampling_strategy={a.train_sampling_strategy!r}: choose "
-                         "random, sequential or group_by_length")
+        raise ValueError(
+            f"train_sampling_strategy={a.train_sampling_strategy!r}: choose "
+            "random, sequential or group_by_length"
+        )
     if a.report_to:
-        raise ValueError(f"report_to={a.report_to}: no logger but the progress bar is "
-                         "built in. A callback with on_log is five lines; pass it as "
-                         "callbacks=[…]")
+        raise ValueError(
+            f"report_to={a.report_to}: no logger but the progress bar is "
+            "built in. A callback with on_log is five lines; pass it as "
+            "callbacks=[…]"
+        )
 
 # %% ../nbs/20_trainer.ipynb #processes
 class Processes:
@@ -880,9 +934,14 @@ class Processes:
 @takes_old_names
 @dataclass
 class TrainingArguments(
-    Processes, DataArguments, SaveArguments, EvalArguments, OptimizerArguments, RunArguments
+    Processes,
+    DataArguments,
+    SaveArguments,
+    EvalArguments,
+    OptimizerArguments,
+    RunArguments,
 ):
-    "All settings of a training run. Raises: TypeError, ValueError that name a wrong one."
+    "All settings of a training run. Raises: TypeError, ValueError naming a wrong one."
 
     def __post_init__(self):
         settle(self)
@@ -1049,7 +1108,9 @@ class CallbackHandler:
         self.listeners = {event: hear(event) for event in EVENTS}
 
     def pop_callback(self, callback):
-        same = lambda c: isinstance(c, callback) if isinstance(callback, type) else c is callback
+        same = lambda c: (
+            isinstance(c, callback) if isinstance(callback, type) else c is callback
+        )
         found = next((c for c in self.callbacks if same(c)), None)
         if found is not None:
             self.callbacks.remove(found)
@@ -1062,8 +1123,13 @@ class DefaultFlowCallback(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         step, end = state.global_step, state.global_step >= state.max_steps
-        due = lambda kind, n: getattr(args, f"{kind}_strategy") == "steps" and step % n == 0
-        if due("logging", state.logging_steps) or (step == 1 and args.logging_first_step):
+        due = (
+            lambda kind, n: getattr(args, f"{kind}_strategy") == "steps"
+            and step % n == 0
+        )
+        if due("logging", state.logging_steps) or (
+            step == 1 and args.logging_first_step
+        ):
             control.should_log = True
         evals = args.eval_strategy == "steps" and args.eval_delay <= step
         if evals and (due("eval", state.eval_steps) or end):
@@ -1104,9 +1170,9 @@ class ProgressCallback(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         from tqdm import tqdm
-
         if state.is_world_process_zero:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, dynamic_ncols=True)
+            done = state.global_step
+            self.bar = tqdm(total=state.max_steps, initial=done, dynamic_ncols=True)
 
     def on_step_end(self, args, state, control, **kwargs):
         if self.bar is not None:
@@ -1152,7 +1218,8 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
         early_stopping_patience: int = 1,  # evaluations without improvement
         early_stopping_threshold: float = 0.0,  # less than this is no improvement
     ):
-        self.patience, self.threshold = early_stopping_patience, early_stopping_threshold
+        self.patience = early_stopping_patience
+        self.threshold = early_stopping_threshold
         self.early_stopping_patience_counter = 0
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -1164,11 +1231,11 @@ class EarlyStoppingCallback(TrainerCallback, ExportableState):
         value = metrics.get(eval_name(args.metric_for_best_model))
         if value is None:
             return
-        best = state.best_metric
-        gain = None if best is None else (value - best) * (1 if args.greater_is_better else -1)
-        better = gain is None or (gain > 0 and gain > self.threshold)
-        self.early_stopping_patience_counter *= not better
-        self.early_stopping_patience_counter += not better
+        sign, best = 1 if args.greater_is_better else -1, state.best_metric
+        gain = math.inf if best is None else sign * (value - best)
+        better = gain > 0 and gain > self.threshold
+        count = self.early_stopping_patience_counter
+        self.early_stopping_patience_counter = 0 if better else count + 1
         if self.early_stopping_patience_counter >= self.patience:
             control.should_training_stop = True
 
@@ -1322,28 +1389,37 @@ def tell_dropped(gone: set, columns, c: Collator):
     names, them = ", ".join(sorted(gone)), "it" if len(gone) == 1 else "them"
     if not set(columns) - gone:
         raise ValueError(
-            f"no column of the {c.part} data is an argument of {c.model}: they are {names}. "
-            "Tokenize the texts first, or set remove_unused_columns=False if your "
-            "data_collator does that.")
+            f"no column of the {c.part} data is an argument of {c.model}: they are "
+            f"{names}. Tokenize the texts first, or set remove_unused_columns=False if "
+            "your data_collator does that."
+        )
     if c.part in c.told:
         return
     c.told.add(c.part)
     logger.warning(
-        "%s data: %s dropped, %s doesn't take %s (remove_unused_columns=False keeps them)",
-        c.part, names, c.model, them)
+        "%s data: %s dropped, %s doesn't take %s (remove_unused_columns=False keeps "
+        "them)",
+        c.part,
+        names,
+        c.model,
+        them,
+    )
 
 
 def not_a_batch(c: Collator, batch) -> TypeError:
     "The error for a collator that returns something else than a dict of tensors."
     kind = "nothing" if isinstance(batch, Mapping) else type(batch).__name__
     return TypeError(
-        f"data_collator {name_of(c.collate)} returned {kind}; the Trainer wants a dict of "
-        "tensors, named as the model's arguments")
+        f"data_collator {name_of(c.collate)} returned {kind}; the Trainer wants a dict "
+        "of tensors, named as the model's arguments"
+    )
 
-
+# %% ../nbs/20_trainer.ipynb #sizes-differ
 def sizes_differ(rows: list) -> list[str]:
     "The columns whose values have different lengths."
-    size = lambda v: len(v) if hasattr(v, "__len__") and not isinstance(v, str) else None
+    size = lambda v: (
+        len(v) if hasattr(v, "__len__") and not isinstance(v, str) else None
+    )
     sizes = {k: {size(o.get(k)) for o in rows} for k in rows[0]}
     return [k for k, n in sizes.items() if len(n) > 1]
 
@@ -1353,14 +1429,19 @@ def not_collated(c: Collator, rows: list, e: Exception) -> ValueError:
     name, first = name_of(c.collate), rows[0]
     if not isinstance(first, Mapping):
         return ValueError(
-            f"the rows of the {c.part} data are {type(first).__name__}, and data_collator "
-            f"{name} can't use them: {e}. Rows are dicts, as {{'input_ids': [...], "
-            "'labels': 0}.")
-    text = (f"data_collator {name} failed on rows of the {c.part} data with the columns "
-            f"{', '.join(first)}: {e}.")
+            f"the rows of the {c.part} data are {type(first).__name__}, and "
+            f"data_collator {name} can't use them: {e}. Rows are dicts, as "
+            "{'input_ids': [...], 'labels': 0}."
+        )
+    text = (
+        f"data_collator {name} failed on rows of the {c.part} data with the columns "
+        f"{', '.join(first)}: {e}."
+    )
     if uneven := sizes_differ(rows):
-        text += (f" Lengths differ in {', '.join(uneven)}: pass processing_class=tokenizer, "
-                 "or a DataCollator that pads.")
+        text += (
+            f" Lengths differ in {', '.join(uneven)}: pass processing_class=tokenizer, "
+            "or a DataCollator that pads."
+        )
     return ValueError(text)
 
 # %% ../nbs/20_trainer.ipynb #has-length
@@ -1380,31 +1461,45 @@ def seed_worker(worker_id: int, workers: int, rank: int):
 def loader_options(args, train: bool) -> dict:
     "What the settings say about loaders, as torch's `DataLoader` takes it."
     n = args.dataloader_num_workers
-    options = dict(num_workers=n, pin_memory=args.dataloader_pin_memory and args.n_gpu > 0,
-                   persistent_workers=args.dataloader_persistent_workers and n > 0,
-                   prefetch_factor=args.dataloader_prefetch_factor)
+    options = dict(
+        num_workers=n,
+        pin_memory=args.dataloader_pin_memory and args.n_gpu > 0,
+        persistent_workers=args.dataloader_persistent_workers and n > 0,
+        prefetch_factor=args.dataloader_prefetch_factor,
+    )
     if train:
-        options["worker_init_fn"] = partial(seed_worker, workers=n, rank=args.process_index)
+        options["worker_init_fn"] = partial(
+            seed_worker, workers=n, rank=args.process_index
+        )
     return options
 
 # %% ../nbs/20_trainer.ipynb #make-loader
+def without_unused(dataset, collate: Collator):
+    "A `datasets.Dataset` without the columns that the model doesn't take."
+    columns = getattr(dataset, "column_names", None) or ()
+    gone = set(columns) - (collate.names or set(columns))
+    if not gone or not hasattr(dataset, "remove_columns"):
+        return dataset
+    tell_dropped(gone, columns, collate)
+    return dataset.remove_columns(sorted(gone))
+
+
 def make_loader(t, dataset, part: str, batch_size: int, sampler, train: bool = False):
-    "A loader for a `Trainer`. Raises: ValueError if the model takes none of the columns."
+    "A loader for a `Trainer`. Raises: ValueError if the model takes no column."
     stream = isinstance(dataset, IterableDataset)
     tape = t.tape if train and t.args.save_strategy != "no" else None
-    names = argument_names(t.model) + t.label_names if t.args.remove_unused_columns else None
-    collate = Collator(t.data_collator, names, type(t.model).__name__, part, t.told,
-                       tape if stream else None)
-    if names and hasattr(dataset, "remove_columns") and getattr(dataset, "column_names", None):
-        gone = set(dataset.column_names) - collate.names
-        if gone:
-            tell_dropped(gone, dataset.column_names, collate)
-            dataset = dataset.remove_columns(sorted(gone))
-    order = {} if stream else {"sampler": sampler, "drop_last": t.args.dataloader_drop_last}
+    names = argument_names(t.model) + t.label_names
+    names = names if t.args.remove_unused_columns else None
+    collate = Collator(
+        t.data_collator, names, type(t.model).__name__, part, t.told,
+        tape if stream else None)
+    dataset = without_unused(dataset, collate)
+    drop = t.args.dataloader_drop_last
+    order = {} if stream else {"sampler": sampler, "drop_last": drop}
     if tape is not None and not stream:
         dataset = TapedDataset(dataset, tape)
-    loader = DataLoader(dataset, batch_size, collate_fn=collate, **order,
-                        **loader_options(t.args, train))
+    how = order | loader_options(t.args, train)
+    loader = DataLoader(dataset, batch_size, collate_fn=collate, **how)
     return t.accelerator.prepare_data_loader(loader)
 
 # %% ../nbs/20_trainer.ipynb #grouped
@@ -1416,11 +1511,15 @@ def check_rows(dataset, part: str):
 
 def grouped(t, dataset, batch_size: int, generator=None) -> LengthGroupedSampler:
     "Rows of like length together."
-    column, known = t.args.length_column_name, getattr(dataset, "column_names", None) or ()
+    column, known = (
+        t.args.length_column_name,
+        getattr(dataset, "column_names", None) or (),
+    )
     names = getattr(t.processing_class, "model_input_names", None) or ["input_ids"]
     lengths = dataset[column] if column in known else None
-    return LengthGroupedSampler(batch_size, dataset, lengths and list(lengths), names[0],
-                                generator)
+    return LengthGroupedSampler(
+        batch_size, dataset, lengths and list(lengths), names[0], generator
+    )
 
 # %% ../nbs/20_trainer.ipynb #loaders-2
 class Loaders:
@@ -1432,8 +1531,8 @@ class Loaders:
             raise ValueError("training needs train_dataset=…, and there is none")
         check_rows(self.train_dataset, "training")
         sampler = self._get_train_sampler(self.train_dataset)
-        return make_loader(self, self.train_dataset, "training", self.args.train_batch_size,
-                           sampler, train=True)
+        n = self.args.train_batch_size
+        return make_loader(self, self.train_dataset, "training", n, sampler, train=True)
 
     def _get_train_sampler(self, train_dataset=None):
         data = self.train_dataset if train_dataset is None else train_dataset
@@ -1445,7 +1544,7 @@ class Loaders:
             return grouped(self, data, self.args.train_batch_size * steps)
         return SequentialSampler(data) if how == "sequential" else RandomSampler(data)
 
-    def get_eval_dataloader(self, eval_dataset=None, part: str = "evaluation") -> DataLoader:
+    def get_eval_dataloader(self, eval_dataset=None, part="evaluation") -> DataLoader:
         data = self.eval_dataset if eval_dataset is None else eval_dataset
         data = self.eval_dataset[data] if isinstance(data, str) else data
         if data is None:
@@ -1479,7 +1578,7 @@ def model_loss(t, model, inputs: dict, items=None) -> tuple:  # loss, outputs
 
 
 def scale(t, labels: Tensor | None, items: Tensor | None) -> float | Tensor:
-    "What turns the mean loss of a batch into its part of the update's, times the pieces."
+    "What turns a batch's mean loss into its part of the update's, times the pieces."
     if items is None or labels is None:
         return 1.0
     whole = t.pieces * t.args.world_size
@@ -1492,11 +1591,15 @@ def no_loss(t, inputs: Mapping, outputs: Mapping) -> ValueError:
     "The error for a model that wasn't given labels, or can't use them."
     name, labels = type(t.model).__name__, t.label_names
     if not labels:
-        return ValueError(f"{name} has no head and takes no labels: use a class for your task, "
-                          "as AutoModelForSequenceClassification")
-    return ValueError(f"{name} returned no loss, since the batch has no {' or '.join(labels)}: it "
-                      f"has {', '.join(inputs)}. Give the rows a column 'labels', or use a "
-                      "data_collator that makes one.")
+        return ValueError(
+            f"{name} has no head and takes no labels: use a class for your task, "
+            "as AutoModelForSequenceClassification"
+        )
+    return ValueError(
+        f"{name} returned no loss, since the batch has no {' or '.join(labels)}: it "
+        f"has {', '.join(inputs)}. Give the rows a column 'labels', or use a "
+        "data_collator that makes one."
+    )
 
 # %% ../nbs/20_trainer.ipynb #prepare-inputs-2
 def prepare_inputs(inputs, device) -> dict:
@@ -1511,7 +1614,9 @@ def prepare_inputs(inputs, device) -> dict:
 class Steps:
     "The Trainer's work on one batch."
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self, model, inputs, return_outputs=False, num_items_in_batch=None
+    ):
         "Replace this in a subclass for a loss of your own: a mean over the batch."
         loss, outputs = model_loss(self, model, inputs, num_items_in_batch)
         if num_items_in_batch is not None:
@@ -1579,17 +1684,24 @@ def why_not_finite(t, batches: list[Mapping]) -> str:
                 return f"the input {k!r} holds NaN or inf"
         labels = batch.get("labels")
         if torch.is_tensor(labels) and not count_labels(labels, t.causal):
-            return "every label in a batch is -100, so the loss is a mean of nothing: make " \
-                   "batches larger, or drop rows without labels"
+            return (
+                "every label in a batch is -100, so the loss is a mean of nothing: make "
+                "batches larger, or drop rows without labels"
+            )
     if not all(p.isfinite().all() for p in t.params):
         return "the weights held NaN before this step"
-    lr, norms = t.optimizer.param_groups[0]["lr"], series(t.state.log_history, "grad_norm")[1]
-    return f"the learning rate {lr:.3g} may be too high (grad_norm was {norms[-3:]}), or " \
-           "float16 overflowed: lower it, add warmup_steps, or use bf16"
+    lr, norms = (
+        t.optimizer.param_groups[0]["lr"],
+        series(t.state.log_history, "grad_norm")[1],
+    )
+    return (
+        f"the learning rate {lr:.3g} may be too high (grad_norm was {norms[-3:]}), or "
+        "float16 overflowed: lower it, add warmup_steps, or use bf16"
+    )
 
-
+# %% ../nbs/20_trainer.ipynb #check-finite
 def check_finite(t, norm: Tensor, loss: Tensor, batches: list[Mapping]):
-    "Raises: FloatingPointError before weights are spoilt, or after ten steps for nothing."
+    "Raises: FloatingPointError before weights are spoilt, or after ten idle steps."
     if t.accelerator.scaler is not None:
         return  # with float16, the scaler leaves such steps out
     t.empty_steps = 0 if math.isfinite(loss) else t.empty_steps + 1
@@ -1597,9 +1709,10 @@ def check_finite(t, norm: Tensor, loss: Tensor, batches: list[Mapping]):
         return
     step = t.state.global_step
     raise FloatingPointError(
-        f"step {step + 1}: the loss is {loss.item():.4g} and the length of its gradient "
-        f"{float(norm):.4g}; {why_not_finite(t, batches)}. The weights are those of step "
-        f"{step}, still good.")
+        f"step {step + 1}: the loss is {loss.item():.4g} and the length of its "
+        f"gradient {float(norm):.4g}; {why_not_finite(t, batches)}. The weights are "
+        f"those of step {step}, still good."
+    )
 
 # %% ../nbs/20_trainer.ipynb #runningloss
 class RunningLoss:
@@ -1673,7 +1786,7 @@ def update(
 
 # %% ../nbs/20_trainer.ipynb #log-evaluate-save
 def log_evaluate_save(t):
-    "What the flags ask for, in this order: a checkpoint holds what was logged before it."
+    "What the flags ask for, in this order: a checkpoint holds the log before it."
     step = t.state.global_step
     if t.control.should_log and step > t.running.since:
         norm, lr = t.last
@@ -1688,15 +1801,17 @@ def log_evaluate_save(t):
         t._save_checkpoint()
         t.event("on_save")
 
-
+# %% ../nbs/20_trainer.ipynb #note-best
 def note_best(t, metrics: dict) -> bool:
     "Was the metric never better? Raises: KeyError if there is no such metric."
     if t.args.metric_for_best_model is None:
         return False
     name = eval_name(t.args.metric_for_best_model)
     if name not in metrics:
-        raise KeyError(f"metric_for_best_model={t.args.metric_for_best_model!r} is not among the "
-                       f"metrics: {', '.join(metrics)}. Does compute_metrics return it?")
+        raise KeyError(
+            f"metric_for_best_model={t.args.metric_for_best_model!r} is not among the "
+            f"metrics: {', '.join(metrics)}. Does compute_metrics return it?"
+        )
     value, best = metrics[name], t.state.best_metric
     sign = 1 if t.args.greater_is_better else -1
     if best is not None and not sign * value > sign * best:
@@ -1712,6 +1827,7 @@ def note_best(t, metrics: dict) -> bool:
 @dataclass
 class Plan:
     "How long a run is."
+
     loader: Any
     batches: int  # per epoch and process
     updates: int  # per epoch
@@ -1723,26 +1839,41 @@ class Plan:
         "How many batches an update has: the last of an epoch may have fewer."
         return min(accumulate, self.batches - update * accumulate)
 
-
+# %% ../nbs/20_trainer.ipynb #make-plan
 def make_plan(args, loader) -> Plan:
     "Count before starting. Raises: ValueError for a stream without `max_steps`."
     whole = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     if not has_length(loader):
         if args.max_steps <= 0:
-            raise ValueError("train_dataset has no length, so the Trainer can't know how many "
-                             "steps there are: set max_steps")
+            raise ValueError(
+                "train_dataset has no length, so the Trainer can't know how many "
+                "steps there are: set max_steps"
+            )
         n = args.max_steps * args.gradient_accumulation_steps
-        return Plan(loader, n, args.max_steps, sys.maxsize, args.max_steps, args.max_steps * whole)
+        return Plan(
+            loader,
+            n,
+            args.max_steps,
+            sys.maxsize,
+            args.max_steps,
+            args.max_steps * whole,
+        )
     if len(loader) == 0:
-        raise ValueError(f"train_dataset has {len(loader.dataset)} rows, fewer than a batch of "
-                         f"{args.train_batch_size}, and dataloader_drop_last drops them all")
+        raise ValueError(
+            f"train_dataset has {len(loader.dataset)} rows, fewer than a batch of "
+            f"{args.train_batch_size}, and dataloader_drop_last drops them all"
+        )
     updates = math.ceil(len(loader) / args.gradient_accumulation_steps)
     if args.max_steps > 0:
         epochs = math.ceil(args.max_steps / updates)
-        return Plan(loader, len(loader), updates, epochs, args.max_steps, args.max_steps * whole)
+        return Plan(
+            loader, len(loader), updates, epochs, args.max_steps, args.max_steps * whole
+        )
     steps = math.ceil(args.num_train_epochs * updates)
     rows = len(loader.dataset) * args.num_train_epochs
-    return Plan(loader, len(loader), updates, math.ceil(args.num_train_epochs), steps, rows)
+    return Plan(
+        loader, len(loader), updates, math.ceil(args.num_train_epochs), steps, rows
+    )
 
 # %% ../nbs/20_trainer.ipynb #run-epoch
 def run_epoch(t, plan: Plan, epoch: int, done: int = 0):
@@ -1815,11 +1946,15 @@ def evaluation_pass(t, loader, loss_only: bool, ignore_keys: list | None) -> dic
     "Losses, scores, labels and inputs of all rows, as arrays or None."
     names = ("losses", "predictions", "label_ids", "inputs")
     found = {name: Gathered(t.accelerator) for name in names}
-    every, main = t.args.eval_accumulation_steps, getattr(t.model, "main_input_name", "input_ids")
+    every, main = t.args.eval_accumulation_steps, getattr(
+        t.model, "main_input_name", "input_ids"
+    )
     t.callback_handler.known["eval_dataloader"] = loader
     for i, inputs in enumerate(loader):
         n = t.args.eval_batch_size
-        loss, scores, labels = t.prediction_step(t.model, inputs, loss_only, ignore_keys)
+        loss, scores, labels = t.prediction_step(
+            t.model, inputs, loss_only, ignore_keys
+        )
         found["losses"].add(None if loss is None else loss.repeat(n), pad=False)
         if scores is not None and t.preprocess_logits_for_metrics is not None:
             scores = t.preprocess_logits_for_metrics(scores, labels)
@@ -1837,17 +1972,30 @@ def evaluation_pass(t, loader, loss_only: bool, ignore_keys: list | None) -> dic
 def summarise(t, found: dict, prefix: str) -> dict[str, float]:
     "The mean loss, and what `compute_metrics` makes of the scores."
     metrics = {}
-    if t.compute_metrics and found["predictions"] is not None and found["label_ids"] is not None:
+    if (
+        t.compute_metrics
+        and found["predictions"] is not None
+        and found["label_ids"] is not None
+    ):
         wanted = t.args.include_for_metrics
-        extra = {"inputs": found["inputs"], "losses": found["losses"] if "loss" in wanted else None}
-        metrics = t.compute_metrics(EvalPrediction(found["predictions"], found["label_ids"], **extra))
+        extra = {
+            "inputs": found["inputs"],
+            "losses": found["losses"] if "loss" in wanted else None,
+        }
+        metrics = t.compute_metrics(
+            EvalPrediction(found["predictions"], found["label_ids"], **extra)
+        )
         if not isinstance(metrics, Mapping):
-            raise TypeError(f"compute_metrics returned {type(metrics).__name__}; it should return "
-                            "a dict, as {'accuracy': 0.9}")
+            raise TypeError(
+                f"compute_metrics returned {type(metrics).__name__}; it should return "
+                "a dict, as {'accuracy': 0.9}"
+            )
     metrics = dict(plain(metrics))
     if found["losses"] is not None:
         losses = found["losses"][np.isfinite(found["losses"])]
-        use = losses if t.args.logging_nan_inf_filter and len(losses) else found["losses"]
+        use = (
+            losses if t.args.logging_nan_inf_filter and len(losses) else found["losses"]
+        )
         metrics = {f"{prefix}_loss": use.mean().item()} | metrics
     named = lambda k: k if k.startswith(f"{prefix}_") else f"{prefix}_{k}"
     return {named(k): v for k, v in metrics.items()}
@@ -1864,27 +2012,43 @@ def prepare_evaluation(t):
     t.model.eval()
 
 # %% ../nbs/20_trainer.ipynb #evaluation
+def evaluation_loop(
+    t, loader, loss_only: bool | None, ignore_keys, prefix: str
+) -> EvalLoopOutput:
+    "One pass over a loader, and what it found."
+    loss_only = t.args.prediction_loss_only if loss_only is None else loss_only
+    prepare_evaluation(t)
+    found = evaluation_pass(t, loader, loss_only, ignore_keys)
+    rows = loader.dataset
+    n = len(rows) if has_length(rows) else len(found["losses"])
+    metrics = summarise(t, found, prefix)
+    return EvalLoopOutput(found["predictions"], found["label_ids"], metrics, n)
+
+# %% ../nbs/20_trainer.ipynb #evaluation-2
 class Evaluation:
     "The Trainer looks at other rows."
 
-    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict:
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
         "Loss and metrics on `eval_dataset`, or on each of a dict of them."
         data = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(data, dict):
-            parts = [self.evaluate(o, ignore_keys, f"{metric_key_prefix}_{k}") for k, o in data.items()]
+            names = {f"{metric_key_prefix}_{k}": v for k, v in data.items()}
+            parts = [self.evaluate(v, ignore_keys, k) for k, v in names.items()]
             return {k: v for p in parts for k, v in p.items()}
         loader, start = self.get_eval_dataloader(eval_dataset), time.time()
-        loss_only = True if self.compute_metrics is None else None
-        out = self.evaluation_loop(loader, "Evaluation", loss_only, ignore_keys, metric_key_prefix)
+        only = True if self.compute_metrics is None else None
+        how = only, ignore_keys, metric_key_prefix
+        out = self.evaluation_loop(loader, "Evaluation", *how)
         out.metrics.update(self.speed(metric_key_prefix, start, out.num_samples))
         self.log(out.metrics)
         self.event("on_evaluate", metrics=out.metrics)
         return out.metrics
 
-    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix="test") -> PredictionOutput:
-        "Scores for rows, with metrics if the rows have labels."
+    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix="test"):
+        "Scores for rows as a `PredictionOutput`, with metrics if there are labels."
         loader, start = self.get_test_dataloader(test_dataset), time.time()
-        out = self.evaluation_loop(loader, "Prediction", None, ignore_keys, metric_key_prefix)
+        how = None, ignore_keys, metric_key_prefix
+        out = self.evaluation_loop(loader, "Prediction", *how)
         out.metrics.update(self.speed(metric_key_prefix, start, out.num_samples))
         self.event("on_predict", metrics=out.metrics)
         return PredictionOutput(out.predictions, out.label_ids, out.metrics)
@@ -1892,12 +2056,8 @@ class Evaluation:
     def evaluation_loop(self, dataloader, description, prediction_loss_only=None,
                         ignore_keys=None, metric_key_prefix="eval") -> EvalLoopOutput:
         "One pass over a loader."
-        only = self.args.prediction_loss_only if prediction_loss_only is None else prediction_loss_only
-        prepare_evaluation(self)
-        found = evaluation_pass(self, dataloader, only, ignore_keys)
-        n = len(dataloader.dataset) if has_length(dataloader.dataset) else len(found["losses"])
-        metrics = summarise(self, found, metric_key_prefix)
-        return EvalLoopOutput(found["predictions"], found["label_ids"], metrics, n)
+        return evaluation_loop(self, dataloader, prediction_loss_only, ignore_keys,
+                               metric_key_prefix)
 
 # %% ../nbs/20_trainer.ipynb #write-model
 def write_model(t, folder: str):
@@ -1910,7 +2070,9 @@ def write_model(t, folder: str):
         save_tensors(model.state_dict(), folder)
     if hasattr(t.processing_class, "save_pretrained"):
         t.processing_class.save_pretrained(folder)
-    write_json(json.loads(t.args.to_json_string()), os.path.join(folder, "training_args.json"))
+    write_json(
+        json.loads(t.args.to_json_string()), os.path.join(folder, "training_args.json")
+    )
 
 
 def write_progress(t, folder: str):
@@ -1924,7 +2086,9 @@ def write_progress(t, folder: str):
 
 def states_of(t) -> dict:
     "The states of callbacks."
-    exported = [c for c in t.callback_handler.callbacks if isinstance(c, ExportableState)]
+    exported = [
+        c for c in t.callback_handler.callbacks if isinstance(c, ExportableState)
+    ]
     found = {}
     for c in (*exported, t.control):
         found.setdefault(type(c).__name__, []).append(c.state())
@@ -1933,18 +2097,27 @@ def states_of(t) -> dict:
 # %% ../nbs/20_trainer.ipynb #rng-file
 def rng_file(args) -> str:
     "The name of the file with this process's randomness."
-    return "rng_state.pth" if args.world_size == 1 else f"rng_state_{args.process_index}.pth"
+    return (
+        "rng_state.pth"
+        if args.world_size == 1
+        else f"rng_state_{args.process_index}.pth"
+    )
 
 
 def write_randomness(t, folder: str):
     "The states now, as the epoch began, and before the batch that is made already."
     notes = {"epoch_start": t.epoch_start, "pending": t.tape.before}
     notes = {k: as_lists(v) for k, v in notes.items() if v is not None}
-    notes["loop"] = dict(sum=t.running.sum.item(), since=t.running.since, last=t.last,
-                         ended=t.epoch_ended, place=t.place)
+    notes["loop"] = dict(
+        sum=t.running.sum.item(),
+        since=t.running.since,
+        last=t.last,
+        ended=t.epoch_ended,
+        place=t.place,
+    )
     torch.save(as_lists(rng_state()) | notes, os.path.join(folder, rng_file(t.args)))
 
-
+# %% ../nbs/20_trainer.ipynb #load-weights
 def save_checkpoint(t):
     "A folder from which `train(resume_from_checkpoint=True)` goes on. Raises: OSError."
     home, step, state = t._get_output_dir(), t.state.global_step, t.state
@@ -1964,9 +2137,9 @@ def save_checkpoint(t):
     if t.args.should_save:
         rotate_checkpoints(home, t.args.save_total_limit, state.best_model_checkpoint)
 
-# %% ../nbs/20_trainer.ipynb #load-weights
+# %% ../nbs/20_trainer.ipynb #restore-state
 def load_weights(model: nn.Module, folder: str):
-    "Put the weights of a checkpoint into a model. Raises: ValueError if they don't fit."
+    "Put a checkpoint's weights into a model. Raises: ValueError if they don't fit."
     tensors = {}
     for file in weight_files(folder):
         tensors |= read_tensors(file)
@@ -1976,36 +2149,48 @@ def load_weights(model: nn.Module, folder: str):
     missing, unknown = model.load_state_dict(tensors, strict=False)
     own = model.state_dict()
     there = {own[k].data_ptr() for k in tensors if k in own}
-    missing = [k for k in missing if own[k].data_ptr() not in there]  # the others are tied
+    missing = [
+        k for k in missing if own[k].data_ptr() not in there
+    ]  # the others are tied
     if missing or unknown or report.unexpected or report.mismatched:
-        raise ValueError(f"the weights in {folder} are not of this {type(model).__name__}: missing "
-                         f"{missing[:3]}, unknown {[*unknown, *report.unexpected][:3]}, of another "
-                         f"shape {[m[0] for m in report.mismatched[:3]]}")
+        raise ValueError(
+            f"the weights in {folder} are not of this {type(model).__name__}: missing "
+            f"{missing[:3]}, unknown {[*unknown, *report.unexpected][:3]}, of another "
+            f"shape {[m[0] for m in report.mismatched[:3]]}"
+        )
 
-
+# %% ../nbs/20_trainer.ipynb #find-checkpoint
 def find_checkpoint(args, resume) -> str | None:
-    "The folder to go on from. Raises: ValueError, FileNotFoundError that say what there is."
+    "The folder to go on from. Raises: ValueError, FileNotFoundError."
     if not resume:
         return None
     path = get_last_checkpoint(args.output_dir) if resume is True else os.fspath(resume)
     if path is None:
-        raise ValueError(f"no checkpoint in {args.output_dir!r} to resume from: it should hold "
-                         "folders named checkpoint-<step>. Call train() to begin anew.")
+        raise ValueError(
+            f"no checkpoint in {args.output_dir!r} to resume from: it should hold "
+            "folders named checkpoint-<step>. Call train() to begin anew."
+        )
     wanted = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
     gone = [f for f in wanted if not os.path.isfile(os.path.join(path, f))]
     if gone:
-        why = "was written with save_only_model" if len(gone) == 2 else "is no checkpoint"
-        raise FileNotFoundError(f"{path!r} {why}: it lacks {', '.join(gone)}, so a run can't go "
-                                "on from it. Its weights can be loaded with from_pretrained.")
+        why = (
+            "was written with save_only_model" if len(gone) == 2 else "is no checkpoint"
+        )
+        raise FileNotFoundError(
+            f"{path!r} {why}: it lacks {', '.join(gone)}, so a run can't go "
+            "on from it. Its weights can be loaded with from_pretrained."
+        )
     return path
 
-# %% ../nbs/20_trainer.ipynb #restore-state
+# %% ../nbs/20_trainer.ipynb #restore-state-2
 def restore_state(t, folder: str):
     "Where the run was, and what its callbacks remember."
     t.state = TrainerState.load_from_json(os.path.join(folder, "trainer_state.json"))
     best, saved = t.state.best_model_checkpoint, t.state.stateful_callbacks
     if best and not os.path.isdir(best):  # the folder may have been moved
-        best = os.path.join(os.path.dirname(os.path.abspath(folder)), os.path.basename(best))
+        best = os.path.join(
+            os.path.dirname(os.path.abspath(folder)), os.path.basename(best)
+        )
         t.state.best_model_checkpoint = best if os.path.isdir(best) else None
     for c in t.callback_handler.callbacks:
         found = saved.get(type(c).__name__) if isinstance(c, ExportableState) else None
@@ -2016,10 +2201,14 @@ def restore_state(t, folder: str):
         if found:
             vars(c).update(found["attributes"])
     if t.state.train_batch_size not in (None, t.args.train_batch_size):
-        logger.warning("the checkpoint was trained with batches of %s rows, now %s: the order of "
-                       "the data will differ", t.state.train_batch_size, t.args.train_batch_size)
+        logger.warning(
+            "the checkpoint was trained with batches of %s rows, now %s: the order of "
+            "the data will differ",
+            t.state.train_batch_size,
+            t.args.train_batch_size,
+        )
 
-
+# %% ../nbs/20_trainer.ipynb #restore-progress
 def restore_progress(t, folder: str):
     "The optimizer, the schedule and the randomness."
     file = partial(os.path.join, folder)
@@ -2030,7 +2219,9 @@ def restore_progress(t, folder: str):
     if os.path.exists(file(rng_file(t.args))):
         t.resumed = load_pt(file(rng_file(t.args)))
     else:
-        logger.warning("%s is not in %s: random numbers will differ", rng_file(t.args), folder)
+        logger.warning(
+            "%s is not in %s: random numbers will differ", rng_file(t.args), folder
+        )
 
 # %% ../nbs/20_trainer.ipynb #saving
 def write_metrics(folder: str, split: str, metrics: dict, combined: bool):
@@ -2054,7 +2245,9 @@ class Saving:
     def save_state(self):
         "`trainer_state.json` in the output folder."
         if self.args.should_save:
-            self.state.save_to_json(os.path.join(self.args.output_dir, "trainer_state.json"))
+            self.state.save_to_json(
+                os.path.join(self.args.output_dir, "trainer_state.json")
+            )
 
     def log_metrics(self, split: str, metrics: dict):
         "Print what `train`, `evaluate` or `predict` found."
@@ -2078,6 +2271,7 @@ class Saving:
 # %% ../nbs/20_trainer.ipynb #bestrun
 class BestRun(NamedTuple):
     "The best of a search."
+
     run_id: str
     objective: float | list[float]
     hyperparameters: dict[str, Any]
@@ -2091,27 +2285,38 @@ def default_hp_space(trial) -> dict:
         "num_train_epochs": trial.suggest_int("num_train_epochs", 1, 5),
         "seed": trial.suggest_int("seed", 1, 40),
         "per_device_train_batch_size": trial.suggest_categorical(
-            "per_device_train_batch_size", [4, 8, 16, 32, 64]),
+            "per_device_train_batch_size", [4, 8, 16, 32, 64]
+        ),
     }
 
 
 def default_compute_objective(metrics: dict) -> float:
     "The sum of the metrics, or the loss if there are none."
     speed = lambda k: k.endswith(("_runtime", "_per_second"))
-    rest = {k: v for k, v in metrics.items() if k not in ("eval_loss", "epoch") and not speed(k)}
+    rest = {
+        k: v
+        for k, v in metrics.items()
+        if k not in ("eval_loss", "epoch") and not speed(k)
+    }
     return sum(rest.values()) if rest else metrics["eval_loss"]
 
 # %% ../nbs/20_trainer.ipynb #run-trial
 def run_trial(t, trial, space: Callable, name: Callable | None):
     "Train with proposed settings; returns how good they are."
     before = dict(vars(t.args))
-    t.run_dir = os.path.join(t.args.output_dir, name(trial) if name else f"run-{trial.number}")
+    t.run_dir = os.path.join(
+        t.args.output_dir, name(trial) if name else f"run-{trial.number}"
+    )
     try:
         for k, v in space(trial).items():
             if not hasattr(t.args, k):
-                raise ValueError(f"hp_space proposes {k!r}, which TrainingArguments doesn't have")
+                raise ValueError(
+                    f"hp_space proposes {k!r}, which TrainingArguments doesn't have"
+                )
             old = getattr(t.args, k)
-            setattr(t.args, k, v if old is None or isinstance(old, Enum) else type(old)(v))
+            setattr(
+                t.args, k, v if old is None or isinstance(old, Enum) else type(old)(v)
+            )
         settle(t.args)
         t.objective = None
         t.train(trial=trial)
@@ -2125,37 +2330,55 @@ def run_trial(t, trial, space: Callable, name: Callable | None):
 
 # %% ../nbs/20_trainer.ipynb #hyperparameter-search
 def hyperparameter_search(
-    t, hp_space=None, compute_objective=None, n_trials=20, direction="minimize",
-    backend=None, hp_name=None, **kwargs,
+    t,
+    hp_space=None,
+    compute_objective=None,
+    n_trials=20,
+    direction="minimize",
+    backend=None,
+    hp_name=None,
+    **kwargs,
 ) -> BestRun | list[BestRun]:
-    "Raises: RuntimeError without model_init, ValueError for a backend other than optuna."
+    "Raises: RuntimeError without model_init, ValueError for another backend."
     import optuna
 
     if t.model_init is None:
-        raise RuntimeError("a search trains many models: pass model_init=… instead of model=…")
+        raise RuntimeError(
+            "a search trains many models: pass model_init=… instead of model=…"
+        )
     if backend not in (None, "optuna"):
         raise ValueError(f"backend={backend!r}: only optuna is supported")
     t.compute_objective = compute_objective or default_compute_objective
     several = isinstance(direction, (list, tuple))
     goal = {"directions": direction} if several else {"direction": direction}
-    how = {k: kwargs.pop(k) for k in ("timeout", "n_jobs", "gc_after_trial") if k in kwargs}
+    how = {
+        k: kwargs.pop(k) for k in ("timeout", "n_jobs", "gc_after_trial") if k in kwargs
+    }
     study = optuna.create_study(**goal, **kwargs)
     one = lambda trial: run_trial(t, trial, hp_space or default_hp_space, hp_name)
     study.optimize(one, n_trials=n_trials, **how)
     best = study.best_trials if several else [study.best_trial]
-    runs = [BestRun(str(o.number), o.values if several else o.value, o.params) for o in best]
+    runs = [
+        BestRun(str(o.number), o.values if several else o.value, o.params) for o in best
+    ]
     return runs if several else runs[0]
 
 # %% ../nbs/20_trainer.ipynb #make-accelerator
 def make_accelerator(args, model):
     "accelerate's engine: devices, processes, precision."
-    from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
+    from accelerate import (
+        Accelerator,
+        DataLoaderConfiguration,
+        DistributedDataParallelKwargs,
+    )
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)
     vars(args).pop("processes", None)
     unused = args.ddp_find_unused_parameters
-    if unused is None:  # with checkpointing, a layer runs twice, which this check mistakes
+    if (
+        unused is None
+    ):  # with checkpointing, a layer runs twice, which this check mistakes
         unused = not args.gradient_checkpointing
     ddp = {"find_unused_parameters": unused}
     if args.ddp_bucket_cap_mb is not None:
@@ -2166,31 +2389,51 @@ def make_accelerator(args, model):
     precision = "fp16" if args.fp16 else "bf16" if args.bf16 else None
     data = DataLoaderConfiguration(data_seed=args.data_seed, use_seedable_sampler=True)
     handlers = [DistributedDataParallelKwargs(**ddp)]
-    return Accelerator(cpu=args.use_cpu, mixed_precision=precision, dataloader_config=data,
-                       kwargs_handlers=handlers)
+    return Accelerator(
+        cpu=args.use_cpu,
+        mixed_precision=precision,
+        dataloader_config=data,
+        kwargs_handlers=handlers,
+    )
 
 # %% ../nbs/20_trainer.ipynb #check-trainer
 def check_trainer(t):
     "Raises: ValueError, RuntimeError for arguments that can't work together."
     args, name = t.args, type(t.model).__name__
     if args.eval_strategy != "no" and t.eval_dataset is None:
-        raise ValueError(f"eval_strategy={args.eval_strategy.value!r} needs eval_dataset=…")
-    if t.model_init is not None and any(o is not None for o in (t.optimizer, t.lr_scheduler)):
-        raise RuntimeError("model_init makes a new model for each run, so optimizers=… can't be "
-                           "given: override create_optimizer instead")
+        raise ValueError(
+            f"eval_strategy={args.eval_strategy.value!r} needs eval_dataset=…"
+        )
+    if t.model_init is not None and any(
+        o is not None for o in (t.optimizer, t.lr_scheduler)
+    ):
+        raise RuntimeError(
+            "model_init makes a new model for each run, so optimizers=… can't be "
+            "given: override create_optimizer instead"
+        )
     if args.save_strategy == "best" and args.metric_for_best_model is None:
         raise ValueError("save_strategy='best' needs metric_for_best_model")
     if not callable(t.data_collator):
-        raise TypeError(f"data_collator is {type(t.data_collator).__name__}, not a function")
+        raise TypeError(
+            f"data_collator is {type(t.data_collator).__name__}, not a function"
+        )
     heads = {"labels", "label"} & set(argument_names(t.model)) or t.label_names
     if isinstance(t.model, PreTrainedModel) and not heads:
-        raise ValueError(f"{name} has no head, so it has no loss: use a class for a task, as "
-                         f"{name.removesuffix('Model')}ForSequenceClassification")
-    if t.train_dataset is not None and not has_length(t.train_dataset) and args.max_steps <= 0:
-        raise ValueError("train_dataset has no length, so the number of steps is unknown: set "
-                         "max_steps")
+        raise ValueError(
+            f"{name} has no head, so it has no loss: use a class for a task, as "
+            f"{name.removesuffix('Model')}ForSequenceClassification"
+        )
+    if (
+        t.train_dataset is not None
+        and not has_length(t.train_dataset)
+        and args.max_steps <= 0
+    ):
+        raise ValueError(
+            "train_dataset has no length, so the number of steps is unknown: set "
+            "max_steps"
+        )
 
-
+# %% ../nbs/20_trainer.ipynb #align-tokens
 def check_writable(folder: str):
     "Raises: OSError now, not after an hour of training."
     try:
@@ -2198,27 +2441,37 @@ def check_writable(folder: str):
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as e:
-        raise OSError(e.errno, f"output_dir can't be written to ({e.strerror}): choose another, "
-                      "or set save_strategy='no'", folder) from e
+        raise OSError(
+            e.errno,
+            f"output_dir can't be written to ({e.strerror}): choose another, "
+            "or set save_strategy='no'",
+            folder,
+        ) from e
 
-# %% ../nbs/20_trainer.ipynb #align-tokens
+# %% ../nbs/20_trainer.ipynb #align-tokens-2
 def align_tokens(model, tokenizer):
-    "Let the model's config know the tokenizer's special tokens; one line says which changed."
+    "Let the model's config know the tokenizer's special tokens; a line says which."
     config, changed = getattr(model, "config", None), {}
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         token = getattr(tokenizer, name, None)
         for c in (config, getattr(model, "generation_config", None)):
             old = getattr(c, name, None)
-            if token is not None and c is not None and token not in (old if isinstance(old, list) else [old]):
+            if (
+                token is not None
+                and c is not None
+                and token not in (old if isinstance(old, list) else [old])
+            ):
                 setattr(c, name, token)
                 changed[name] = token
     if changed:
         logger.warning("the model's config takes the tokenizer's %s", changed)
 
-
+# %% ../nbs/20_trainer.ipynb #remember-signature
 def remember_signature(t):
     "What the model takes and returns, asked once."
-    t.label_names = t.args.label_names if t.args.label_names is not None else find_labels(t.model)
+    t.label_names = (
+        t.args.label_names if t.args.label_names is not None else find_labels(t.model)
+    )
     t.causal, t.counts_items = is_causal(t.model), counts_items(t.model)
     t.takes_items = "num_items_in_batch" in inspect.signature(t.compute_loss).parameters
     problem = getattr(getattr(t.model, "config", None), "problem_type", None)
@@ -2226,7 +2479,11 @@ def remember_signature(t):
     cached = "use_cache" in argument_names(t.model) and not t.args.use_cache
     t.forward_extra = {"use_cache": False} if cached else {}
     main = getattr(t.model, "main_input_name", "input_ids")
-    flops = 6 * t.model.num_parameters(exclude_embeddings=True) if hasattr(t.model, "num_parameters") else 0
+    flops = (
+        6 * t.model.num_parameters(exclude_embeddings=True)
+        if hasattr(t.model, "num_parameters")
+        else 0
+    )
     t.flops = (main, flops)
 
 # %% ../nbs/20_trainer.ipynb #prepare-run
@@ -2251,8 +2508,12 @@ def prepare_run(t, checkpoint: str | None) -> Plan:
     t.create_scheduler(plan.steps)
     t.params = [p for p in t.model.parameters() if p.requires_grad]
     begin_state(t, plan, checkpoint)
-    t.callback_handler.known |= dict(model=t.model, optimizer=t.optimizer,
-                                     lr_scheduler=t.lr_scheduler, train_dataloader=plan.loader)
+    t.callback_handler.known |= dict(
+        model=t.model,
+        optimizer=t.optimizer,
+        lr_scheduler=t.lr_scheduler,
+        train_dataloader=plan.loader,
+    )
     return plan
 
 # %% ../nbs/20_trainer.ipynb #run-epochs
@@ -2317,11 +2578,24 @@ def finish_run(t, plan: Plan, start: float) -> TrainOutput:
     return TrainOutput(t.state.global_step, loss, metrics)
 
 # %% ../nbs/20_trainer.ipynb #running
+def leave(t):
+    "After a run, whole or broken off: nothing half-done stays behind."
+    t.is_in_train = False
+    t.tape.queue = []
+    for p in t.model.parameters():
+        p.grad = None
+    for c in t.callback_handler.callbacks:
+        if hasattr(c, "close"):
+            c.close()
+
+# %% ../nbs/20_trainer.ipynb #running-2
 class Running:
     "The Trainer's run."
 
-    def train(self, resume_from_checkpoint=None, trial=None, ignore_keys_for_eval=None) -> TrainOutput:
-        "Train, or go on from a checkpoint (True: the last). Raises: ValueError, OSError, …"
+    def train(
+        self, resume_from_checkpoint=None, trial=None, ignore_keys_for_eval=None
+    ) -> TrainOutput:
+        "Train, or go on from a checkpoint (True: the last). Raises: OSError, …"
         start, self.trial, self.ignore_keys = time.time(), trial, ignore_keys_for_eval
         if self.args.should_save and self.args.save_strategy != "no":
             check_writable(self._get_output_dir())
@@ -2341,17 +2615,7 @@ class Running:
             run_epochs(self, plan)
             return finish_run(self, plan, start)
         finally:
-            self.leave()
-
-    def leave(self):
-        "After a run, whole or broken off: nothing half-done stays behind."
-        self.is_in_train = False
-        self.tape.queue = []
-        for p in self.model.parameters():
-            p.grad = None
-        for c in self.callback_handler.callbacks:
-            if hasattr(c, "close"):
-                c.close()
+            leave(self)
 
 # %% ../nbs/20_trainer.ipynb #report-trial
 def report_trial(t, metrics: dict):
@@ -2378,7 +2642,8 @@ class Tools:
         "Tell the callbacks."
         handler = self.callback_handler
         if handler.listeners[name] or name in LOWERS:
-            self.control = handler.call(name, self.args, self.state, self.control, **kwargs)
+            now = self.args, self.state, self.control
+            self.control = handler.call(name, *now, **kwargs)
 
     def log(self, logs: dict, start_time: float | None = None):
         "Append to `state.log_history` and tell the callbacks."
@@ -2398,10 +2663,6 @@ class Tools:
             self.lr_scheduler.step(metrics[eval_name(self.args.metric_for_best_model)])
         return metrics
 
-    def _get_learning_rate(self) -> float:
-        watches = isinstance(self.lr_scheduler, ReduceLROnPlateau)
-        return self.optimizer.param_groups[0]["lr"] if watches else self.lr_scheduler.get_last_lr()[0]
-
 # %% ../nbs/20_trainer.ipynb #optimising-2
 class Optimising:
     "The Trainer's optimizer and its schedule."
@@ -2409,10 +2670,16 @@ class Optimising:
     def create_optimizer(self, model=None):
         "Replace this in a subclass for an optimizer of your own."
         if self.optimizer is None:
-            args, groups = self.args, decay_groups(model or self.model, self.args.weight_decay)
+            args, groups = self.args, decay_groups(
+                model or self.model, self.args.weight_decay
+            )
             cls, kwargs = self.optimizer_cls_and_kwargs or optimizer_class(
-                args.optim, args.learning_rate, (args.adam_beta1, args.adam_beta2),
-                args.adam_epsilon, parse_args(args.optim_args))
+                args.optim,
+                args.learning_rate,
+                (args.adam_beta1, args.adam_beta2),
+                args.adam_epsilon,
+                parse_args(args.optim_args),
+            )
             self.optimizer = cls(groups, **kwargs)
         return self.optimizer
 
@@ -2421,9 +2688,18 @@ class Optimising:
             args, self.made_scheduler = self.args, True
             warmup = args.get_warmup_steps(num_training_steps)
             self.lr_scheduler = get_scheduler(
-                args.lr_scheduler_type, optimizer or self.optimizer, warmup, num_training_steps,
-                args.lr_scheduler_kwargs)
+                args.lr_scheduler_type,
+                optimizer or self.optimizer,
+                warmup,
+                num_training_steps,
+                args.lr_scheduler_kwargs,
+            )
         return self.lr_scheduler
+
+    def _get_learning_rate(self) -> float:
+        if isinstance(self.lr_scheduler, ReduceLROnPlateau):
+            return self.optimizer.param_groups[0]["lr"]
+        return self.lr_scheduler.get_last_lr()[0]
 
     def create_optimizer_and_scheduler(self, num_training_steps: int):
         self.create_optimizer()
@@ -2507,7 +2783,7 @@ def default_callbacks(args, given: list | None) -> list:
         show.append(CurvesCallback)
     return [DefaultFlowCallback, *(given or []), *show]
 
-
+# %% ../nbs/20_trainer.ipynb #set-up
 def set_up(t, model, data_collator, callbacks):
     "The rest of a Trainer's attributes."
     t.accelerator = make_accelerator(t.args, model)
@@ -2520,14 +2796,20 @@ def set_up(t, model, data_collator, callbacks):
     t.tape = BatchTape()
     t.set_model(t.call_model_init() if model is None else model)
     pads = hasattr(t.processing_class, "pad")
-    usual = DataCollatorWithPadding(t.processing_class) if pads else default_data_collator
+    usual = (
+        DataCollatorWithPadding(t.processing_class) if pads else default_data_collator
+    )
     t.data_collator = data_collator or usual
     t.state, t.control = TrainerState(), TrainerControl()
     t.state.is_world_process_zero = t.args.process_index == 0
     t.state.is_local_process_zero = t.args.local_process_index == 0
     t.callback_handler = CallbackHandler(default_callbacks(t.args, callbacks))
-    t.callback_handler.known = dict(model=t.model, processing_class=t.processing_class,
-                                    optimizer=t.optimizer, lr_scheduler=t.lr_scheduler)
+    t.callback_handler.known = dict(
+        model=t.model,
+        processing_class=t.processing_class,
+        optimizer=t.optimizer,
+        lr_scheduler=t.lr_scheduler,
+    )
     check_trainer(t)
     t.event("on_init_end")
 
@@ -2535,7 +2817,7 @@ def set_up(t, model, data_collator, callbacks):
 class Trainer(
     Running, Evaluation, Saving, Optimising, Counting, Steps, Loaders, Tools, Extras
 ):
-    "Trains, evaluates, saves and resumes. Raises: ValueError, TypeError before any work."
+    "Trains, evaluates, saves and resumes. Raises: ValueError, TypeError."
 
     def __init__(
         self,
@@ -2546,19 +2828,21 @@ class Trainer(
         eval_dataset=None,  # the same, or a dict of several
         processing_class=None,  # the tokenizer, saved with the model
         model_init: Callable | None = None,  # makes a new model for each run
-        compute_loss_func: Callable | None = None,  # (outputs, labels, num_items_in_batch)
+        compute_loss_func: Callable | None = None,  # of (outputs, labels, count)
         compute_metrics: Callable | None = None,  # EvalPrediction -> dict
         callbacks: list | None = None,
         optimizers: tuple = (None, None),  # optimizer and schedule of your own
         optimizer_cls_and_kwargs: tuple | None = None,
-        preprocess_logits_for_metrics: Callable | None = None,  # (logits, labels) -> less
+        preprocess_logits_for_metrics: Callable | None = None,  # of (logits, labels)
         tokenizer=None,  # the old name of `processing_class`
     ):
         self.args = args or TrainingArguments()
         set_seed(self.args.seed, self.args.full_determinism)
-        self.model_init, self.processing_class = model_init, processing_class or tokenizer
+        self.model_init = model_init
+        self.processing_class = processing_class or tokenizer
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
-        self.compute_loss_func, self.compute_metrics = compute_loss_func, compute_metrics
+        self.compute_loss_func = compute_loss_func
+        self.compute_metrics = compute_metrics
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
         self.optimizer, self.lr_scheduler = optimizers
         self.optimizer_cls_and_kwargs = optimizer_cls_and_kwargs
@@ -2569,8 +2853,11 @@ class Trainer(
 @dataclass
 class Seq2SeqTrainingArguments(TrainingArguments):
     "Settings for a model that is judged by what it writes."
+
     predict_with_generate: bool = False  # metrics get written tokens instead of scores
-    generation_max_length: int | None = None  # None: as the model's generation_config says
+    generation_max_length: int | None = (
+        None  # None: as the model's generation_config says
+    )
     generation_num_beams: int | None = None
     generation_config: Any = None  # a GenerationConfig, or a folder that has one
     sortish_sampler: bool = False  # accepted, without effect
@@ -2581,18 +2868,23 @@ def pad_to(x: Tensor, n: int, value: int) -> Tensor:  # (b, n or more)
     return F.pad(x, (0, max(0, n - x.shape[-1])), value=value)
 
 # %% ../nbs/20_trainer.ipynb #seq2seqtrainer
+def read_generation(config):
+    "A GenerationConfig of one's own, given as one or as the folder that has it."
+    from minihf.generation.search import GenerationConfig
+
+    if isinstance(config, (str, os.PathLike)):
+        return GenerationConfig.from_pretrained(config)
+    return copy.deepcopy(config)
+
+# %% ../nbs/20_trainer.ipynb #written
 class Seq2SeqTrainer(Trainer):
     "A Trainer that can evaluate what the model writes."
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        config, self.how = getattr(self.args, "generation_config", None), {}
-        if isinstance(config, (str, os.PathLike)):
-            from minihf.generation.search import GenerationConfig
-
-            config = GenerationConfig.from_pretrained(config)
-        if config is not None:
-            self.model.generation_config = copy.deepcopy(config)
+        self.how = {}
+        if (config := self.args.generation_config) is not None:
+            self.model.generation_config = read_generation(config)
 
     def settings(self, given: dict) -> dict:
         how = {k: v for k, v in given.items() if v is not None}
@@ -2602,29 +2894,39 @@ class Seq2SeqTrainer(Trainer):
             how.setdefault("num_beams", self.args.generation_num_beams)
         return how
 
-    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval", **gen_kwargs):
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval",
+                 **gen_kwargs):
         self.how = self.settings(gen_kwargs)
         return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
 
-    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix="test", **gen_kwargs):
+    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix="test",
+                **gen_kwargs):
         self.how = self.settings(gen_kwargs)
         return super().predict(test_dataset, ignore_keys, metric_key_prefix)
 
     def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
-        loss, scores, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        if prediction_loss_only or not self.args.predict_with_generate:
-            return loss, scores, labels
-        return loss, *written(self, prepare_inputs(inputs, self.args.device), labels)
+        how = prediction_loss_only, ignore_keys
+        loss, scores, labels = super().prediction_step(model, inputs, *how)
+        if self.args.predict_with_generate and not prediction_loss_only:
+            inputs = prepare_inputs(inputs, self.args.device)
+            scores, labels = written(self, inputs, labels)
+        return loss, scores, labels
 
-# %% ../nbs/20_trainer.ipynb #written
-def written(t, inputs: dict, labels) -> tuple:  # (b, n) tokens; labels of the same length
-    "What the model writes from `inputs`. Raises: ValueError without a token for padding."
+# %% ../nbs/20_trainer.ipynb #written-2
+def written(
+    t, inputs: dict, labels
+) -> tuple:  # (b, n) tokens; labels of the same length
+    "What the model writes from `inputs`. Raises: ValueError without a pad token."
     skip = {*t.label_names, "decoder_input_ids", "decoder_attention_mask"}
-    tokens = t.model.generate(**{k: v for k, v in inputs.items() if k not in skip}, **t.how)
+    tokens = t.model.generate(
+        **{k: v for k, v in inputs.items() if k not in skip}, **t.how
+    )
     pad = getattr(t.processing_class or t.model.config, "pad_token_id", None)
     pad = getattr(t.processing_class, "eos_token_id", None) if pad is None else pad
     if pad is None:
-        raise ValueError("texts of different length need a pad_token_id, in the tokenizer or "
-                         "in the model's config")
+        raise ValueError(
+            "texts of different length need a pad_token_id, in the tokenizer or "
+            "in the model's config"
+        )
     n = t.how.get("max_length") or t.how.get("max_new_tokens", 0) + 1
     return pad_to(tokens, n, pad), None if labels is None else pad_to(labels, n, pad)
