@@ -416,7 +416,7 @@ def pipeline_classify_alone(hf):
 STEPS = 40
 
 
-def tokens(n, s, v=4096):
+def tokens(n, s, v=500):
     "Rows of random tokens, with a class for each"
     r = random.Random(0)
     rows = ([r.randrange(5, v) for _ in range(s)] for _ in range(n))
@@ -438,7 +438,12 @@ def learner(hf, kind):
             for p in (model.bert.pooler.dense.weight, model.classifier.weight):
                 p.copy_(torch.randn(p.shape, generator=head) * 0.02)
         return model, rows, lambda batch: inputs(batch) | {"labels": take(batch, "label")}
-    return hf.GPT2LMHeadModel.from_pretrained(TINY), rows, lambda batch: inputs(batch) | {"labels": take(batch, "input_ids")}
+    import minihf
+
+    small = minihf.GPT2Config(vocab_size=512, n_embd=64, n_layer=2, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0)
+    minihf.GPT2LMHeadModel(small).save_pretrained(folder("small-gpt2"))
+    model = hf.GPT2LMHeadModel.from_pretrained(folder("small-gpt2"))
+    return model, rows, lambda batch: inputs(batch) | {"labels": take(batch, "input_ids")}
 
 
 def bare_loop(hf, kind):
@@ -503,12 +508,12 @@ def train_bert(hf):
     return with_trainer(hf, "bert")
 
 
-@case("tiny GPT-2, 40 steps of 8 x 16, a bare loop", fresh=True)
+@case("GPT-2 of 2 layers of 64, 40 steps of 8 x 16, a bare loop", fresh=True)
 def train_gpt2_loop(hf):
     return bare_loop(hf, "gpt2")
 
 
-@case("tiny GPT-2, 40 steps of 8 x 16, Trainer", fresh=True)
+@case("GPT-2 of 2 layers of 64, 40 steps of 8 x 16, Trainer", fresh=True)
 def train_gpt2(hf):
     return with_trainer(hf, "gpt2")
 
