@@ -7,10 +7,10 @@ __all__ = ['logger', 'FILL', 'TOGETHER', 'WINDOW', 'IGNORED', 'FUNCTIONS', 'STRA
            'SAMPLING', 'READING', 'BEFORE', 'SHOWN', 'SHAPES', 'POOLING', 'TASKS', 'ALIASES', 'REGISTERED', 'PICTURES',
            'SOUND', 'COMING', 'PIPELINE_REGISTRY', 'stack', 'Batch', 'length', 'collate', 'take', 'split', 'batches',
            'windows', 'read', 'Steps', 'moved', 'forward', 'plan', 'compute', 'answers', 'pick_device', 'kind_of',
-           'progress', 'stream', 'call', 'Pipeline', 'ChunkPipeline', 'save_pipeline', 'as_rows', 'tokenize', 'takes',
-           'check_text', 'TextTask', 'PipelineException', 'target_ids', 'filled', 'guesses', 'FillMaskPipeline',
-           'score_function', 'as_pair', 'check_pair', 'classify', 'TextClassificationPipeline', 'label_of',
-           'label_piece', 'label_word', 'tag_of', 'into_words', 'into_groups', 'aggregate', 'find_pieces',
+           'progress', 'stream', 'call', 'save_pipeline', 'show_pipeline', 'Pipeline', 'ChunkPipeline', 'as_rows',
+           'tokenize', 'takes', 'check_text', 'TextTask', 'PipelineException', 'target_ids', 'filled', 'guesses',
+           'FillMaskPipeline', 'score_function', 'as_pair', 'check_pair', 'classify', 'TextClassificationPipeline',
+           'label_of', 'label_piece', 'label_word', 'tag_of', 'into_words', 'into_groups', 'aggregate', 'find_pieces',
            'without_overlap', 'word_starts', 'check_strategy', 'check_form', 'join_words', 'token_rows',
            'find_entities', 'check_stride', 'TokenClassificationPipeline', 'span_scores', 'question_rows', 'characters',
            'best_answers', 'merge_answers', 'as_questions', 'check_question', 'at_least_one',
@@ -299,12 +299,28 @@ def call(pipe, inputs, batch_size: int | None, params: tuple):
         found = list(stream(pipe, items, batch_size, params, bar.update))
     return found[0] if kind == "one" else found
 
+# %% ../nbs/18_pipelines.ipynb #save-pipeline
+def save_pipeline(self, save_directory, **kwargs):
+    "Write model and tokenizer into a folder: pipeline(model=folder) brings them back."
+    self.model.save_pretrained(save_directory, **kwargs)
+    if self.tokenizer is not None:
+        self.tokenizer.save_pretrained(save_directory)
+
+
+def show_pipeline(self) -> str:
+    "Task, model, type of numbers and device."
+    facts = {"task": self.task, "model": type(self.model).__name__,
+             "dtype": str(self.model.dtype)[6:], "device": str(self.device)}
+    return f"{type(self).__name__}: {facts}"
+
 # %% ../nbs/18_pipelines.ipynb #pipeline
 class Pipeline(Steps):
     "Tokenizer, model, and the steps of a task: subclass it and write the steps."
 
     side, in_order = "right", False  # of padding; are batches made as rows come?
-    forward = forward
+    forward, save_pretrained, __repr__ = forward, save_pipeline, show_pipeline
+    transform = predict = lambda self, X: self(X)  # scikit-learn's names
+    dtype = torch_dtype = property(lambda self: self.model.dtype)
 
     def __init__(
         self, model, tokenizer=None, task: str = "", device=None,
@@ -328,28 +344,11 @@ class Pipeline(Steps):
         params = tuple({**a, **b} for a, b in zip(self.params, given))
         return call(self, inputs, batch_size or self.batch_size, params)
 
-    def __repr__(self):
-        facts = {"task": self.task, "model": type(self.model).__name__,
-                 "dtype": str(self.model.dtype)[6:], "device": str(self.device)}
-        return f"{type(self).__name__}: {facts}"
-
 # %% ../nbs/18_pipelines.ipynb #chunkpipeline
 class ChunkPipeline(Pipeline):
     "A pipeline whose inputs may become several rows each; `postprocess` gets a list."
 
     chunks = True
-
-
-def save_pipeline(self, save_directory, **kwargs):
-    "Write model and tokenizer into a folder: pipeline(model=folder) brings them back."
-    self.model.save_pretrained(save_directory, **kwargs)
-    if self.tokenizer is not None:
-        self.tokenizer.save_pretrained(save_directory)
-
-
-Pipeline.save_pretrained = save_pipeline
-Pipeline.transform = Pipeline.predict = lambda self, X: self(X)  # scikit-learn's names
-Pipeline.dtype = Pipeline.torch_dtype = property(lambda self: self.model.dtype)
 
 # %% ../nbs/18_pipelines.ipynb #as-rows
 def as_rows(columns: Mapping, names: Iterable[str]) -> list[dict]:
