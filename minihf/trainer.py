@@ -1685,8 +1685,8 @@ def why_not_finite(t, batches: list[Mapping]) -> str:
         labels = batch.get("labels")
         if torch.is_tensor(labels) and not count_labels(labels, t.causal):
             return (
-                "every label in a batch is -100, so the loss is a mean of nothing: make "
-                "batches larger, or drop rows without labels"
+                "every label in a batch is -100, so the loss is a mean of nothing: "
+                "make batches larger, or drop rows without labels"
             )
     if not all(p.isfinite().all() for p in t.params):
         return "the weights held NaN before this step"
@@ -2652,6 +2652,9 @@ class Tools:
         self.state.log_history.append({**logs, "step": self.state.global_step})
         self.event("on_log", logs=logs)
 
+    def is_world_process_zero(self) -> bool:
+        return self.args.process_index == 0
+
     def speed(self, prefix: str, start: float, rows: int) -> dict:
         whole = self.args.eval_batch_size * self.args.world_size
         return speed_metrics(prefix, start, rows, math.ceil(rows / whole))
@@ -2670,40 +2673,27 @@ class Optimising:
     def create_optimizer(self, model=None):
         "Replace this in a subclass for an optimizer of your own."
         if self.optimizer is None:
-            args, groups = self.args, decay_groups(
-                model or self.model, self.args.weight_decay
-            )
+            a = self.args
+            groups = decay_groups(model or self.model, a.weight_decay)
             cls, kwargs = self.optimizer_cls_and_kwargs or optimizer_class(
-                args.optim,
-                args.learning_rate,
-                (args.adam_beta1, args.adam_beta2),
-                args.adam_epsilon,
-                parse_args(args.optim_args),
-            )
+                a.optim, a.learning_rate, (a.adam_beta1, a.adam_beta2), a.adam_epsilon,
+                parse_args(a.optim_args))
             self.optimizer = cls(groups, **kwargs)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):
         if self.lr_scheduler is None:
-            args, self.made_scheduler = self.args, True
-            warmup = args.get_warmup_steps(num_training_steps)
+            a, self.made_scheduler = self.args, True
+            warmup = a.get_warmup_steps(num_training_steps)
             self.lr_scheduler = get_scheduler(
-                args.lr_scheduler_type,
-                optimizer or self.optimizer,
-                warmup,
-                num_training_steps,
-                args.lr_scheduler_kwargs,
-            )
+                a.lr_scheduler_type, optimizer or self.optimizer, warmup,
+                num_training_steps, a.lr_scheduler_kwargs)
         return self.lr_scheduler
 
     def _get_learning_rate(self) -> float:
         if isinstance(self.lr_scheduler, ReduceLROnPlateau):
             return self.optimizer.param_groups[0]["lr"]
         return self.lr_scheduler.get_last_lr()[0]
-
-    def create_optimizer_and_scheduler(self, num_training_steps: int):
-        self.create_optimizer()
-        self.create_scheduler(num_training_steps)
 
 # %% ../nbs/20_trainer.ipynb #counting
 class Counting:
@@ -2747,24 +2737,22 @@ class Extras:
         "Try settings with optuna; see the function `hyperparameter_search`."
         return hyperparameter_search(self, *args, **kwargs)
 
-    def is_world_process_zero(self) -> bool:
-        return self.args.process_index == 0
+    tokenizer = property(lambda self: self.processing_class)
 
     def is_local_process_zero(self) -> bool:
         return self.args.local_process_index == 0
 
-    @property
-    def tokenizer(self):
-        return self.processing_class
+    def create_optimizer_and_scheduler(self, num_training_steps: int):
+        self.create_optimizer()
+        self.create_scheduler(num_training_steps)
 
     def push_to_hub(self, *args, **kwargs):
-        "Raises: ValueError, always."
         refuse(TrainingArguments, "push_to_hub", True)
 
     def call_model_init(self, trial=None):
         "A new model. Raises: RuntimeError if there's none."
-        wants = len(inspect.signature(self.model_init).parameters)
-        model = self.model_init(trial) if wants else self.model_init()
+        takes_trial = inspect.signature(self.model_init).parameters
+        model = self.model_init(trial) if takes_trial else self.model_init()
         if model is None:
             raise RuntimeError("model_init returned None; it should return a model")
         return model
