@@ -544,3 +544,60 @@ def test_import_is_light():
     import sys
     code = "import sys, minihf.trainer; print([m for m in ('accelerate', 'optuna', 'matplotlib', 'datasets', 'sklearn') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+class Scaled(T.Trainer):
+    "float16's scaled losses, as on a GPU, on a CPU; the scale is far too high at first"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127, backoff_factor=2.0**-60)
+        self.accelerator.native_amp, self.accelerator.state._mixed_precision = True, "fp16"
+
+
+def test_scaled_losses_skip_steps_that_overflow(tmp_path):
+    kw = dict(cls=Scaled, optim="adamw_torch", logging_steps=1, save_strategy="steps", save_steps=3)
+    whole = tiny(tmp_path, **kw)
+    first = [p.detach().clone() for p in whole.model.parameters()]
+    whole.train()
+    rates = logged(whole, "learning_rate")
+    assert rates[0] == rates[1] > rates[-1]  # a step that was left out doesn't count for the schedule
+    assert any(not torch.equal(a, b) for a, b in zip(first, whole.model.parameters()))
+    again = tiny(tmp_path, **kw)
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    assert again.accelerator.scaler.get_scale() == whole.accelerator.scaler.get_scale()
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), again.model.parameters()))
+
+
+def test_bars_and_curves(tmp_path, monkeypatch, capsys):
+    import IPython.display
+
+    shown = []
+
+    class Handle:
+        update = shown.append
+
+    monkeypatch.setattr(IPython.display, "display", lambda fig, display_id: shown.append(fig) or Handle)
+    curves = T.CurvesCallback(("eval_accuracy",), pause=0.0)
+    trainer = tiny(tmp_path, metrics=accuracy, callbacks=[curves], disable_tqdm=False, eval_strategy="steps", eval_steps=2)
+    trainer.train()
+    bar = trainer.pop_callback(T.ProgressCallback)
+    assert bar.bar is None and bar.eval_bar is None
+    assert len(shown) >= 3 and len(shown[-1].axes) == 2
+    assert "'loss'" in capsys.readouterr().out
+    assert trainer.pop_callback(T.ProgressCallback) is None
+
+
+def test_metrics_go_to_files(tmp_path, capsys):
+    trainer = tiny(tmp_path)
+    trainer.save_metrics("train", {"train_loss": 0.5})
+    trainer.save_metrics("eval", {"eval_loss": 0.25})
+    assert json.loads((tmp_path / "all_results.json").read_text()) == {"train_loss": 0.5, "eval_loss": 0.25}
+    trainer.log_metrics("eval", {"eval_loss": 0.25})
+    assert "eval metrics" in capsys.readouterr().out
+
+
+def test_workers_make_the_same_batches(tmp_path):
+    a, b = tiny(tmp_path / "a"), tiny(tmp_path / "b", dataloader_num_workers=2)
+    a.train(), b.train()
+    assert logged(a, "loss") == pytest.approx(logged(b, "loss"), rel=1e-6)
