@@ -12,7 +12,7 @@ from torch import nn
 
 import minihf.trainer as T
 from minihf.config import BertConfig, GPT2Config
-from minihf.models.bert import BertForMaskedLM, BertForSequenceClassification, BertModel
+from minihf.models.bert import BertForMaskedLM, BertForQuestionAnswering, BertForSequenceClassification, BertModel
 from minihf.models.gpt2 import GPT2LMHeadModel
 
 BERT = dict(vocab_size=100, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
@@ -163,6 +163,42 @@ def test_accumulation_equals_the_large_batch(tmp_path, kind):
     b, _ = train(T, parts, tmp_path / "b", kind, TRAIN[:144], gradient_accumulation_steps=3, **kw)
     assert logged(a, "loss") == pytest.approx(logged(b, "loss"), rel=1e-4)
     assert logged(a, "grad_norm") == pytest.approx(logged(b, "grad_norm"), rel=1e-3)
+
+
+def test_own_loss_function_gets_the_count(tmp_path):
+    "Pieces of an update, divided by all its labels, in both libraries"
+    def loss_of(outputs, labels, num_items_in_batch=None):
+        return nn.functional.cross_entropy(outputs["logits"], labels, reduction="sum") / num_items_in_batch
+    runs = []
+    for lib, model in zip((hf, T), both("classifier")):
+        args = lib.TrainingArguments(**settings(tmp_path / lib.__name__, gradient_accumulation_steps=2, max_steps=8))
+        trainer = lib.Trainer(model, args, train_dataset=TRAIN, eval_dataset=EVAL, data_collator=collate,
+                              compute_loss_func=loss_of)
+        trainer.train()
+        runs.append(trainer)
+    assert_same_run(runs[1], runs[0])
+    assert runs[1].evaluate()["eval_loss"] == pytest.approx(runs[0].evaluate()["eval_loss"], rel=1e-5)
+
+
+def test_spans_are_predicted_as_pairs(tmp_path):
+    torch.manual_seed(0)
+    two = BERT | dict(num_labels=2)
+    theirs = hf.BertForQuestionAnswering(hf.BertConfig(**two))
+    ours = BertForQuestionAnswering(BertConfig(**two))
+    ours.load_state_dict(theirs.state_dict())
+    spans = lambda rows: dict(input_ids=pad(rows), start_positions=torch.tensor([o["label"] for o in rows]),
+                              end_positions=torch.tensor([o["label"] + 1 for o in rows]))
+    out = []
+    for lib, model in ((T, ours), (hf, theirs)):
+        args = lib.TrainingArguments(**settings(tmp_path / lib.__name__, max_steps=5, optim="sgd", learning_rate=0.1))
+        trainer = lib.Trainer(model, args, train_dataset=TRAIN, data_collator=spans)
+        trainer.train()
+        out.append((trainer.predict(EVAL), trainer))
+    (a, t), (b, _) = out
+    assert t.label_names == ["start_positions", "end_positions"]
+    for x, y in zip((*a.predictions, *a.label_ids), (*b.predictions, *b.label_ids)):
+        np.testing.assert_allclose(x, y, atol=1e-5)  # rows of other lengths are filled with -100
+    assert a.metrics["test_loss"] == pytest.approx(b.metrics["test_loss"], rel=1e-5)
 
 
 # --- schedules, optimizer, arguments ----------------------------------------------------------
