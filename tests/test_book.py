@@ -93,6 +93,16 @@ def test_course_names_exercises_that_exist():
     assert len(named) > 40 and named <= there, named - there
 
 
+def test_the_chinese_index_has_the_same_commands_and_the_same_example():
+    def shown(name):
+        path = ROOT / "nbs" / name
+        shell = [b for c in cells(path, "markdown") for b in re.findall(r"```sh\n(.*?)```", c["source"], re.S)]
+        code = [c["source"] for c in cells(path, "code") if "#| hide" not in c["source"]]
+        return shell, code
+
+    assert shown("index.ipynb") == shown("index_zh.ipynb")
+
+
 def test_check_tells_open_wrong_and_right():
     def nothing(x): ...
     def wrong(x): return x
