@@ -756,9 +756,9 @@ HARMLESS = {
     "log_level_replica": "warning", "log_on_each_node": True, "ddp_timeout": 1800,
     "eval_do_concat_batches": True, "average_tokens_across_devices": True,
     "dataloader_in_order": True, "include_num_input_tokens_seen": "no",
-    "optim_target_modules": None,
-    "skip_memory_metrics": True, "local_rank": ..., "past_index": -1,
-    "half_precision_backend": "auto",
+    "skip_memory_metrics": True, "local_rank": ..., "_n_gpu": ..., "past_index": -1,
+    "half_precision_backend": "auto", "fp16_backend": "auto", "fp16_opt_level": ...,
+    "trackio_space_id": ..., "ray_scope": "last",
 }  # settings of the reference that are not here -> the value that asks for nothing
 REFUSED = set(
     "push_to_hub hub_token hub_private_repo hub_model_id hub_always_push hub_revision "
@@ -767,17 +767,22 @@ REFUSED = set(
     "torch_empty_cache_steps auto_find_batch_size eval_use_gather_object "
     "batch_eval_metrics save_on_each_node enable_jit_checkpoint accelerator_config "
     "parallelism_config dataloader_multiprocessing_context ddp_static_graph adafactor "
-    "use_mps_device jit_mode_eval tpu_num_cores mp_parameters".split()
+    "use_mps_device jit_mode_eval tpu_num_cores tpu_metrics_debug mp_parameters "
+    "optim_target_modules trackio_bucket_id trackio_static_space_id torchdynamo "
+    "fsdp_min_num_params fsdp_transformer_layer_cls_to_wrap push_to_hub_model_id "
+    "push_to_hub_organization push_to_hub_token use_legacy_prediction_loop "
+    "include_tokens_per_second".split()
 )
 
 # %% ../nbs/20_trainer.ipynb #refuse
 def refuse(cls: type, name: str, value):
     "Raises: TypeError or ValueError for a setting that the class doesn't have."
-    if name in HARMLESS and (HARMLESS[name] is ... or value in (HARMLESS[name], None)):
+    harmless = (HARMLESS.get(name), None, False)
+    if name in HARMLESS and (HARMLESS[name] is ... or value in harmless):
         return
     if name in REFUSED and not value:
         return
-    if name == "push_to_hub" or name.startswith("hub_"):
+    if name.startswith(("push_to_hub", "hub_")):
         raise ValueError(
             f"{name}={value!r}: nothing is uploaded from here. Train, call "
             "save_model, and upload the folder with huggingface_hub."
@@ -795,17 +800,17 @@ def refuse(cls: type, name: str, value):
 # %% ../nbs/20_trainer.ipynb #translate
 def translate(cls: type, given: dict) -> dict:
     "Settings under the names that the class has. Raises: as `refuse`."
-    given = {OLD_NAMES.get(k, k): v for k, v in given.items()}
+    unset = {k for k, v in given.items() if k in OLD_NAMES and v is None}
+    given = {OLD_NAMES.get(k, k): v for k, v in given.items() if k not in unset}
     if given.pop("group_by_length", False):
         given.setdefault("train_sampling_strategy", "group_by_length")
     if given.pop("include_inputs_for_metrics", False):
         given["include_for_metrics"] = ["inputs"]
     ratio = given.pop("warmup_ratio", None)
     if ratio and not given.get("warmup_steps"):
-        given["warmup_steps"] = 1 if ratio == 1 else ratio
-    for name in [
-        k for k in given if k not in {f.name for f in dataclasses.fields(cls)}
-    ]:
+        given["warmup_steps"] = min(ratio, 1 - 1e-9)  # 1 would mean one step
+    own = {f.name for f in dataclasses.fields(cls)}
+    for name in [k for k in given if k not in own]:
         refuse(cls, name, given.pop(name))
     return given
 

@@ -241,6 +241,16 @@ def test_defaults_are_the_reference_s(tmp_path):
     assert a == b == "output_dir"
 
 
+def test_every_default_of_the_reference_is_taken(tmp_path):
+    for f in dataclasses.fields(hf.TrainingArguments):
+        made = f.default_factory is not dataclasses.MISSING
+        T.TrainingArguments(**{f.name: f.default_factory() if made else f.default}) if f.init else None
+    old = dict(per_gpu_train_batch_size=None, fp16_opt_level="O1", fp16_backend="auto", ray_scope="last", tpu_metrics_debug=False,
+               use_legacy_prediction_loop=False, push_to_hub_token=None, include_num_input_tokens_seen=False, warmup_ratio=0.0)
+    assert T.TrainingArguments("x", **old).train_batch_size == 8
+    assert T.TrainingArguments("x", warmup_ratio=1.0).get_warmup_steps(70) == 70
+
+
 def test_names_of_other_versions():
     a = T.TrainingArguments("x", evaluation_strategy="steps", no_cuda=True, per_gpu_train_batch_size=3,
                             per_gpu_eval_batch_size=5, warmup_ratio=0.25, group_by_length=True, logging_dir="logs",
