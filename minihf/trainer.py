@@ -493,7 +493,7 @@ class TapedDataset(Dataset):
 def flush(folder: str):
     "Wait until the files of a folder are on the disk itself."
     for name in os.listdir(folder):
-        with open(os.path.join(folder, name), "rb") as f:
+        with open(os.path.join(folder, name), "r+b") as f:
             os.fsync(f.fileno())
 
 
@@ -592,9 +592,9 @@ def rotate_checkpoints(
     best: str | None = None,  # a checkpoint that stays in any case
 ):
     "Delete the oldest checkpoints; the newest and the best stay."
-    paths = checkpoints(folder, by_time=True)
-    keep = {paths[-1], best} if paths else set()
-    old = [p for p in paths if p not in keep]
+    paths, name = checkpoints(folder, by_time=True), os.path.basename
+    keep = {name(p) for p in (*paths[-1:], best) if p}  # folders have several spellings
+    old = [p for p in paths if name(p) not in keep]
     for p in old[: max(0, len(paths) - limit)] if limit and limit > 0 else []:
         remove_folder(p)
 
