@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -144,8 +145,7 @@ def row(title, pairs, equal, peak=False):
 
 
 def machine(threads):
-    import torch
-    import transformers
+    from importlib.metadata import version
 
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
@@ -153,7 +153,7 @@ def machine(threads):
         cpu = next((o.split(":")[1].strip() for o in info.read_text().splitlines() if "model name" in o), cpu)
     return (
         f"{cpu}, {os.cpu_count()} cores, {threads} thread(s) a side; Python {platform.python_version()}, "
-        f"torch {torch.__version__}, transformers {transformers.__version__}"
+        f"torch {version('torch')}, transformers {version('transformers')}"
     )
 
 
@@ -187,7 +187,8 @@ def main():
     names = [n for n in [*SCRIPTS, *CASES] if not a.names or any(n.startswith(o) for o in a.names)]
     with tempfile.TemporaryDirectory() as tmp:
         os.environ["BENCH_FOLDER"] = tmp
-        prepare(tmp, names)
+        with ProcessPoolExecutor(1) as other:  # a process's peak memory counts for those that it starts
+            other.submit(prepare, tmp, names).result()
         folders = dict(PATH=minilm(), BASE=os.path.join(tmp, "base"))
         for n in names:
             if n in SCRIPTS:
