@@ -273,10 +273,11 @@ def kind_of(inputs) -> str:
 
 
 def progress(n: int | None, wanted: bool):
-    "A bar for work of more than three seconds on `n` rows (None: nobody knows)."
+    "A bar for work of more than three seconds on `n` rows (None: nobody knows), if not one."
     from tqdm import tqdm
 
-    return tqdm(total=n, delay=3, leave=False, disable=not wanted, unit=" rows")
+    off = not wanted or n == 1
+    return tqdm(total=n, delay=3, leave=False, disable=off, unit=" rows")
 
 # %% ../nbs/18_pipelines.ipynb #stream
 def stream(pipe, inputs, batch_size: int | None, params: tuple, tick=None) -> Iterator:

@@ -156,7 +156,15 @@ def test_any_settings_write_or_are_refused(kwargs, b, s):
     assert rows.shape[0] % b == 0 and torch.equal(rows[:: rows.shape[0] // b, :s], ids)
 
 
-def test_an_interrupted_generation_leaves_a_usable_model():
+@pytest.fixture
+def interruptible():
+    "Ctrl-C means KeyboardInterrupt, even where a shell started the tests in the background"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_generation_leaves_a_usable_model(interruptible):
     ids, steps = torch.tensor([[5, 6, 7]]), []
     expected = MODEL.generate(ids, max_new_tokens=8, do_sample=False)
 
