@@ -8,7 +8,7 @@ __all__ = ['logger', 'FILL', 'TOGETHER', 'WINDOW', 'IGNORED', 'FUNCTIONS', 'STRA
            'SOUND', 'COMING', 'PIPELINE_REGISTRY', 'stack', 'Batch', 'length', 'collate', 'take', 'split', 'batches',
            'windows', 'read', 'Steps', 'moved', 'forward', 'plan', 'compute', 'answers', 'pick_device', 'kind_of',
            'progress', 'stream', 'call', 'save_pipeline', 'show_pipeline', 'Pipeline', 'ChunkPipeline', 'as_rows',
-           'tokenize', 'takes', 'check_text', 'TextTask', 'PipelineException', 'target_ids', 'filled', 'guesses',
+           'tokenize', 'check_text', 'TextTask', 'PipelineException', 'target_ids', 'filled', 'guesses',
            'FillMaskPipeline', 'score_function', 'as_pair', 'check_pair', 'classify', 'TextClassificationPipeline',
            'label_of', 'label_piece', 'label_word', 'tag_of', 'into_words', 'into_groups', 'aggregate', 'find_pieces',
            'without_overlap', 'word_starts', 'check_strategy', 'check_form', 'join_words', 'token_rows',
@@ -23,7 +23,6 @@ __all__ = ['logger', 'FILL', 'TOGETHER', 'WINDOW', 'IGNORED', 'FUNCTIONS', 'STRA
 
 # %% ../nbs/18_pipelines.ipynb #import-difflib
 import difflib
-import inspect
 import itertools
 import logging
 import os
@@ -34,7 +33,7 @@ import torch
 from torch import Tensor
 
 from . import auto
-from .generation.search import GenerationConfig
+from .generation.search import GenerationConfig, accepted
 from .heads import first_token, max_pool, mean_pool
 from .hub import split_hub_args
 from .modeling import ModelOutput
@@ -373,11 +372,6 @@ def tokenize(tokenizer, texts: list, pairs: list | None = None, **options) -> li
     return as_rows(tokenizer(texts, pairs, **options), tokenizer.model_input_names)
 
 # %% ../nbs/18_pipelines.ipynb #takes
-def takes(model, name: str) -> bool:
-    "Does the model's forward have an argument of this name?"
-    return name in inspect.signature(model.forward).parameters
-
-
 def check_text(item, i: int):
     "Raises: TypeError that shows the `i`-th input if it is no string."
     if not isinstance(item, str):
@@ -398,7 +392,7 @@ class TextTask(Pipeline):
     def run_model(self, batch: Batch):
         "The model on the columns that are meant for it."
         named = {k: batch[k] for k in self.tokenizer.model_input_names if k in batch}
-        extra = {"use_cache": False} if takes(self.model, "use_cache") else {}
+        extra = {"use_cache": False} if "use_cache" in accepted(self.model) else {}
         return self.model(**named, **extra)
 
     def logits(self, batch: Batch) -> Tensor:
