@@ -13,13 +13,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 CASES = {}
+DEVICE = os.environ.get("BENCH_DEVICE", "cpu")
 
 
-def case(title, rounds=15, repeat=1, fresh=False):
-    "Register a case: `rounds` timings of `repeat` calls each; `fresh` prepares anew before every round"
+def case(title, rounds=15, repeat=1, fresh=False, threads=None):
+    "Register a case: `rounds` timings of `repeat` calls each; `fresh` prepares anew before every round; `threads` if not the run's"
 
     def register(f):
-        f.title, f.rounds, f.repeat, f.fresh = title, rounds, repeat, fresh
+        f.title, f.rounds, f.repeat, f.fresh, f.threads = title, rounds, repeat, fresh, threads
         CASES[f.__name__] = f
         return f
 
@@ -134,13 +135,14 @@ def forward(hf, folder, b, s, padded=0.0, quick=False):
     "A forward pass; `padded` is the share of padding in the batch"
     import torch
 
-    model = hf.AutoModel.from_pretrained(folder)
+    model = hf.AutoModel.from_pretrained(folder).to(DEVICE)
     model = optimized(hf, model) if quick else model
     g = torch.Generator().manual_seed(0)
     ids = torch.randint(1000, 20000, (b, s), generator=g)
     mask = torch.ones_like(ids)
     for row in range(b if padded else 0):
         mask[row, s - int(2 * padded * s * row / max(1, b - 1)) :] = 0
+    ids, mask = ids.to(DEVICE), mask.to(DEVICE)
 
     def work(i):
         with torch.inference_mode():
@@ -229,12 +231,12 @@ TINY = str(Path(__file__).resolve().parents[1] / "minihf/assets/tiny-gpt2")
 START = "The for statement is used to iterate over the elements of a sequence"
 
 
-@case("GPT-2 124M, prefill 1 x 512", rounds=5)
-def prefill_124m(hf):
+def prefill(hf, quick=False):
     import torch
 
-    model = hf.GPT2LMHeadModel.from_pretrained(folder("gpt2"))
-    ids = torch.randint(0, 50257, (1, 512), generator=torch.Generator().manual_seed(0))
+    model = hf.GPT2LMHeadModel.from_pretrained(folder("gpt2")).to(DEVICE)
+    model = optimized(hf, model) if quick else model
+    ids = torch.randint(0, 50257, (1, 512), generator=torch.Generator().manual_seed(0)).to(DEVICE)
 
     def work(i):
         with torch.inference_mode():
@@ -243,17 +245,27 @@ def prefill_124m(hf):
     return work
 
 
+@case("GPT-2 124M, prefill 1 x 512", rounds=5)
+def prefill_124m(hf):
+    return prefill(hf)
+
+
+@case("GPT-2 124M, prefill 1 x 512, optimised", rounds=5)
+def quick_prefill_124m(hf):
+    return prefill(hf, quick=True)
+
+
 def writing(hf, path, n, texts=1, quick=False, **how):
     "Generate exactly `n` tokens after each of the texts, left-padded to one length"
     import torch
 
     tokenizer = hf.GPT2Tokenizer.from_pretrained(path, padding_side="left")
     tokenizer.pad_token = tokenizer.eos_token
-    model = hf.GPT2LMHeadModel.from_pretrained(path)
+    model = hf.GPT2LMHeadModel.from_pretrained(path).to(DEVICE)
     model = optimized(hf, model) if quick else model
     words = START.split()
     prompts = [" ".join(words[: len(words) - k]) for k in range(texts)]
-    batch = tokenizer(prompts, return_tensors="pt", padding=True)
+    batch = tokenizer(prompts, return_tensors="pt", padding=True).to(DEVICE)
     how = dict(max_new_tokens=n, min_new_tokens=n, do_sample=False, pad_token_id=tokenizer.eos_token_id) | how
 
     def work(i):
@@ -296,8 +308,8 @@ def generate_overhead(hf):
 
     if hf is minihf:
         return writing(hf, TINY, 64, min_new_tokens=None, eos_token_id=None)
-    model = minihf.GPT2LMHeadModel.from_pretrained(TINY)
-    start = minihf.GPT2Tokenizer.from_pretrained(TINY)(START, return_tensors="pt")["input_ids"]
+    model = minihf.GPT2LMHeadModel.from_pretrained(TINY).to(DEVICE)
+    start = minihf.GPT2Tokenizer.from_pretrained(TINY)(START, return_tensors="pt")["input_ids"].to(DEVICE)
 
     def work(i):
         ids, new, cache = start, start, None
@@ -313,6 +325,11 @@ def generate_overhead(hf):
 
 @case("GPT-2 124M, greedy", rounds=5)
 def generate_124m_greedy(hf):
+    return writing(hf, folder("gpt2"), 24)
+
+
+@case("GPT-2 124M, greedy, two threads", rounds=5, threads=2)
+def generate_124m_threads(hf):
     return writing(hf, folder("gpt2"), 24)
 
 
@@ -359,7 +376,7 @@ def classifier(hf, folder):
         for name, p in model.named_parameters():
             if "pooler" in name or "classifier" in name:
                 p.copy_(torch.arange(p.numel()).mul(12.9898).sin().mul(0.1).view_as(p))
-    return hf.pipelines.pipeline("text-classification", model=model, tokenizer=folder, device="cpu", **quiet(hf))
+    return hf.pipelines.pipeline("text-classification", model=model, tokenizer=folder, device=DEVICE, **quiet(hf))
 
 
 def classifying(hf, folder, **how):
@@ -378,7 +395,7 @@ def extracting(hf, folder, **how):
     "The first vector of each text; the reference's rows have the padding of their neighbours behind it"
     import torch
 
-    pipe, texts = hf.pipelines.pipeline("feature-extraction", model=folder, device="cpu", **quiet(hf)), mixed(1000)
+    pipe, texts = hf.pipelines.pipeline("feature-extraction", model=folder, device=DEVICE, **quiet(hf)), mixed(1000)
 
     def work(i):
         found = pipe(texts, truncation=True, return_tensors=True, **how)
@@ -452,6 +469,7 @@ def bare_loop(hf, kind):
     from torch.utils.data import DataLoader
 
     model, rows, collate = learner(hf, kind)
+    model.to(DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=0.0, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / STEPS)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(42)).tolist()  # as a Trainer's
@@ -461,7 +479,7 @@ def bare_loop(hf, kind):
         losses = []
         model.train()
         for batch in loader:
-            loss = model(**batch).loss
+            loss = model(**{k: x.to(DEVICE) for k, x in batch.items()}).loss
             losses.append(loss.item())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -485,7 +503,7 @@ def with_trainer(hf, kind):
         lib = hf
     model, rows, collate = learner(hf, kind)
     args = lib.TrainingArguments(
-        os.path.join(os.environ["BENCH_FOLDER"], f"run-{lib.__name__}"), num_train_epochs=1, use_cpu=True,
+        os.path.join(os.environ["BENCH_FOLDER"], f"run-{lib.__name__}"), num_train_epochs=1, use_cpu=DEVICE == "cpu",
         disable_tqdm=True, save_strategy="no", logging_steps=10, report_to="none", remove_unused_columns=False,
     )
     trainer = lib.Trainer(model, args, train_dataset=rows, data_collator=collate)

@@ -1,4 +1,4 @@
-"""minihf and transformers side by side: python benchmarks/run.py [names] [--rounds N] [--threads 1] [--save]
+"""minihf and transformers side by side: python benchmarks/run.py [names] [--rounds N] [--threads 1] [--device cuda] [--save]
 
 The two libraries run in processes of their own and take turns, so that whatever else the machine does meets both. A ratio is
 the median over the rounds of (transformers' time / minihf's time): above 1, minihf is faster. Results are compared as well.
@@ -42,6 +42,7 @@ def worker(lib, name, threads):
 
     torch.set_num_threads(threads)
     case, hf = CASES[name], importlib.import_module(lib)
+    finish = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None  # a GPU works behind the program's back
     out, sys.stdout = sys.stdout, sys.stderr
     work = case(hf)
     for line in sys.stdin:
@@ -51,6 +52,7 @@ def worker(lib, name, threads):
         start = time.perf_counter()
         for _ in range(case.repeat):
             result = work(i)
+        finish()
         seconds = (time.perf_counter() - start) / case.repeat
         print(json.dumps([seconds, digest(result)]), file=out, flush=True)
 
@@ -73,6 +75,7 @@ def run_case(name, rounds, threads):
     "[(seconds of minihf, seconds of transformers)], and whether all results agreed"
     from cases import CASES
 
+    threads = CASES[name].threads or threads
     cmd = [sys.executable, __file__, "--worker"]
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(threads))
     procs = {lib: subprocess.Popen([*cmd, lib, name, str(threads)], **pipes) for lib in LIBS}
@@ -144,15 +147,20 @@ def row(title, pairs, equal, peak=False):
     return dict(title=title, minihf=ours, transformers=theirs, ratio=ratio, low=low, high=high, equal=equal)
 
 
-def machine(threads):
+def machine(threads, device):
     from importlib.metadata import version
 
+    if device != "cpu":
+        import torch
+
+        device = torch.cuda.get_device_name(device)
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         cpu = next((o.split(":")[1].strip() for o in info.read_text().splitlines() if "model name" in o), cpu)
+    gpu = "" if device == "cpu" else f"{device}; "
     return (
-        f"{cpu}, {os.cpu_count()} cores, {threads} thread(s) a side; Python {platform.python_version()}, "
+        f"{gpu}{cpu}, {os.cpu_count()} cores, {threads} thread(s) a side; Python {platform.python_version()}, "
         f"torch {version('torch')}, transformers {version('transformers')}"
     )
 
@@ -179,9 +187,12 @@ def main():
     p.add_argument("names", nargs="*", help=f"beginnings of: {', '.join([*SCRIPTS, *CASES])}")
     p.add_argument("--rounds", type=int)
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--device", default="cpu", help="where models run: cpu (default) or cuda")
     p.add_argument("--save", action="store_true", help="put the rows into results.json")
     a = p.parse_args()
-    print(machine(a.threads), end="\n\n")
+    here = machine(a.threads, a.device)
+    os.environ["BENCH_DEVICE"] = a.device
+    print(here, end="\n\n")
     print("| | minihf | transformers | ratio | middle half | results |\n|---|---|---|---|---|---|")
     rows = {}
     names = [n for n in [*SCRIPTS, *CASES] if not a.names or any(n.startswith(o) for o in a.names)]
@@ -197,7 +208,7 @@ def main():
             else:
                 rows[n] = row(CASES[n].title, *run_case(n, a.rounds, a.threads))
             if a.save:
-                save(rows, machine(a.threads), [*SCRIPTS, *CASES])
+                save(rows, here, [*SCRIPTS, *CASES])
     return any(r["equal"] is False for r in rows.values())
 
 

@@ -93,6 +93,8 @@ def decoder_mask(
     device=None,  # where the hidden states are
 ) -> tuple[Tensor | None, bool]:  # the mask, and whether the kernel should add causality itself
     "The mask of a decoder: padding and causality in one, and none where none is needed."
+    if q_len == 1 and attention_mask is not None and attention_mask.dim() == 2:
+        return attention_mask.bool()[:, None, None], False  # (b, 1, 1, k), unseen
     mask = padding_mask(attention_mask)
     if q_len == 1 or (mask is not None and attention_mask.dim() > 2):
         return mask, False  # one query sees all; larger masks already say everything

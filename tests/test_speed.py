@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 import minihf
 from minihf import speed
@@ -26,7 +27,8 @@ def bert(kind=BertModel, seed=0, **kwargs):
 def always_packed(monkeypatch):
     if not speed.can_pack():
         pytest.skip("this torch has no packed linear layers")
-    monkeypatch.setattr(speed, "packed_is_quicker", lambda layer, x: True)
+    always = type("Always", (dict,), {"get": lambda self, key: True})
+    monkeypatch.setattr(speed, "CHOICES", always())
 
 
 def ragged(rng, b=5, s=12, side="right"):
@@ -161,14 +163,53 @@ def test_without_the_operations_everything_works(monkeypatch):
     assert not any(isinstance(m, PackedLinear) for m in quick.modules())
 
 
-def test_the_choice_is_measured_once(monkeypatch):
+@pytest.mark.parametrize("packed", [0.5, 2.0])
+def test_the_choice_is_measured_in_use(monkeypatch, packed):
     if not speed.can_pack():
         pytest.skip("this torch has no packed linear layers")
-    times, seen = iter([1.0, 2.0]), []
-    monkeypatch.setattr(speed, "CHOICES", {})
-    monkeypatch.setattr(speed, "best_time", lambda f, runs: seen.append(f) or next(times))
+    now, ways = [0.0], []
+
+    def linear(layer, x, quick):
+        ways.append(quick)
+        now[0] += packed if quick else 1.0
+        return nn.functional.linear(x, layer.weight, layer.bias)
+
+    for name, value in dict(CHOICES={}, TRIALS={}, linear=linear, perf_counter=lambda: now[0]).items():
+        monkeypatch.setattr(speed, name, value)
     layer = optimize_for_inference(nn.Linear(8, 8))
     with torch.no_grad():
-        layer(torch.randn(5, 8))
-        layer(torch.randn(2, 3, 8))  # as many bits
-    assert speed.CHOICES == {(8, 8, 3): True} and len(seen) == 2
+        for i in range(13):
+            layer(torch.randn(5, 8) if i % 2 else torch.randn(2, 3, 8))  # as many bits
+    assert speed.CHOICES == {(8, 8, 3): packed < 1}
+    assert ways == [True] + 5 * [False, True] + 2 * [packed < 1]  # the first call packs and is not timed
+
+
+LOOKS = "__bool__ __int__ __float__ __index__ item tolist numpy cpu nonzero equal".split()
+
+
+class Looks(TorchFunctionMode):
+    "Counts how often the program waits for a value of a tensor"
+
+    seen = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.seen += getattr(func, "__name__", "") in LOOKS
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("how", [
+    dict(), dict(do_sample=True, top_k=5, top_p=0.9, temperature=0.7), dict(repetition_penalty=1.2, suppress_tokens=[4]), dict(no_repeat_ngram_size=2, bad_words_ids=[[4, 5]]),
+    dict(num_beams=3), dict(num_beams=3, do_sample=True), dict(num_beams=2, length_penalty=2.0, early_stopping=True),
+], ids=str)
+def test_a_step_of_generation_looks_at_one_value(how):
+    "On a GPU every look waits until all that was ordered is done"
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(minihf.GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=64)).eval()
+    ids, mask = torch.randint(5, 60, (2, 4)), torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
+    looks = []
+    for n in (8, 28):
+        with Looks() as count:
+            out = model.generate(ids, attention_mask=mask, max_new_tokens=n, pad_token_id=0, eos_token_id=3, **{"min_new_tokens": n, **how})
+        assert out.shape == (2, 4 + n) or "num_beams" in how
+        looks.append(count.seen)
+    assert looks[1] - looks[0] <= 20
