@@ -9,13 +9,13 @@ __all__ = ['logger', 'state', 'LOCK', 'LAYERS', 'LEGACY', 'UNUSED', 'MISSING', '
            'CausalLMOutput', 'CausalLMOutputWithPast', 'CausalLMOutputWithCrossAttentions', 'SequenceClassifierOutput',
            'SequenceClassifierOutputWithPast', 'TokenClassifierOutput', 'QuestionAnsweringModelOutput',
            'MultipleChoiceModelOutput', 'NextSentencePredictorOutput', 'BertForPreTrainingOutput',
-           'GPT2DoubleHeadsModelOutput', 'init_module', 'with_owner', 'init_weights', 'unless_blank', 'blank',
-           'default_dtype', 'slots', 'any_of', 'renamer', 'find_name', 'LoadReport', 'fold_numbers', 'describe',
-           'match_names', 'on_their_side', 'sort_tensors', 'same_tensor', 'share', 'put', 'tie', 'init_missing',
-           'prefixes', 'leftovers', 'complete', 'fill', 'find_config', 'choose_dtype', 'one_device', 'spread',
-           'build_blank', 'read_weights', 'load', 'from_pretrained', 'from_config', 'file_tensors', 'save_pretrained',
-           'tied_names', 'more_rows', 'resize_rows', 'resize_bias', 'resize_head', 'resize_token_embeddings',
-           'call_layer', 'set_checkpointing', 'ModelFacts', 'ModelEmbeddings', 'not_a_config', 'check_buildable',
+           'GPT2DoubleHeadsModelOutput', 'ModelFacts', 'ModelEmbeddings', 'init_module', 'with_owner', 'init_weights',
+           'unless_blank', 'blank', 'default_dtype', 'slots', 'any_of', 'renamer', 'find_name', 'fold_numbers',
+           'describe', 'LoadReport', 'match_names', 'on_their_side', 'sort_tensors', 'tied_names', 'same_tensor',
+           'share', 'put', 'tie', 'init_missing', 'prefixes', 'leftovers', 'complete', 'fill', 'find_config',
+           'choose_dtype', 'one_device', 'spread', 'build_blank', 'read_weights', 'load', 'from_pretrained',
+           'from_config', 'file_tensors', 'save_pretrained', 'more_rows', 'resize_rows', 'resize_bias', 'resize_head',
+           'resize_token_embeddings', 'call_layer', 'set_checkpointing', 'not_a_config', 'check_buildable',
            'HelpfulModel', 'PreTrainedModel']
 
 # %% ../nbs/08_modeling.ipynb #import-copy
@@ -28,14 +28,16 @@ from contextlib import contextmanager
 from functools import lru_cache
 from inspect import get_annotations
 
-# %% ../nbs/08_modeling.ipynb #import-torch
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-# %% ../nbs/08_modeling.ipynb #from-minihf-config-import-attentions-pre
-from .config import ATTENTIONS, PretrainedConfig, check_config, check_heads, check_sizes, dtype_name
-from .hub import cached_file, read_tensors, save_tensors, split_hub_args, weight_files
+from minihf.config import (
+    ATTENTIONS, PretrainedConfig, check_config, check_heads, check_sizes, dtype_name,
+)
+from minihf.hub import (
+    cached_file, read_tensors, save_tensors, split_hub_args, weight_files,
+)
 
 # %% ../nbs/08_modeling.ipynb #logger-logging-getlogger-name
 logger = logging.getLogger(__name__)
@@ -237,6 +239,58 @@ class GPT2DoubleHeadsModelOutput(ModelOutput):
     hidden_states: tuple
     attentions: tuple
 
+# %% ../nbs/08_modeling.ipynb #modelfacts
+class ModelFacts(nn.Module):
+    "Questions that every model can answer."
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(p.dtype for p in self.parameters() if p.is_floating_point())
+
+    @property
+    def base_model(self) -> nn.Module:
+        return getattr(self, self.base_model_prefix, self) if self.base_model_prefix else self
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        tables = [m for m in self.modules() if isinstance(m, nn.Embedding)]
+        skip = {id(m.weight) for m in tables} if exclude_embeddings else ()
+        keep = lambda p: id(p) not in skip and (p.requires_grad or not only_trainable)
+        return sum(p.numel() for p in self.parameters() if keep(p))
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        return hasattr(cls, "generate")
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs=None):
+        set_checkpointing(self, True)
+
+    def gradient_checkpointing_disable(self):
+        set_checkpointing(self, False)
+
+# %% ../nbs/08_modeling.ipynb #modelembeddings
+class ModelEmbeddings(ModelFacts):
+    "The two ends of a language model: the token table, and the scores over the vocabulary."
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        if self.base_model is self:
+            raise NotImplementedError(f"{type(self).__name__} names no input embeddings")
+        return self.base_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Embedding):
+        if self.base_model is self:
+            raise NotImplementedError(f"{type(self).__name__} names no input embeddings")
+        self.base_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Linear | None:
+        return None
+
+    def set_output_embeddings(self, value: nn.Linear):
+        raise NotImplementedError(f"{type(self).__name__} has no output embeddings")
+
 # %% ../nbs/08_modeling.ipynb #init-module
 @torch.no_grad()
 def init_module(
@@ -278,7 +332,7 @@ def unless_blank(reset):
     "A layer's `reset_parameters` that does nothing while this thread builds an empty model."
     return lambda self: None if getattr(state, "blank", False) else reset(self)
 
-# %% ../nbs/08_modeling.ipynb #blank-2
+
 @contextmanager
 def blank():
     "Models made inside have shapes but no memory, and nothing fills them."
@@ -352,26 +406,6 @@ def find_name(
     shorter = key.removeprefix(f"{prefix}.")
     return shorter if shorter in names else None
 
-# %% ../nbs/08_modeling.ipynb #loadreport
-class LoadReport:
-    "What happened to every name while loading. Printing it shows a table."
-
-    def __init__(self, model: str, source: str):
-        self.model, self.source = model, source
-        self.matched, self.missing, self.unexpected, self.mismatched, self.tied = [], [], [], [], {}
-
-    @property
-    def clean(self) -> bool:
-        return not (self.missing or self.unexpected or self.mismatched)
-
-    def info(self) -> dict:
-        "As `output_loading_info=True` returns it."
-        return dict(missing_keys=set(self.missing), unexpected_keys=set(self.unexpected),
-                    mismatched_keys=set(self.mismatched), error_msgs=[])
-
-    def __repr__(self):
-        return describe(self)
-
 # %% ../nbs/08_modeling.ipynb #fold-numbers
 def fold_numbers(names: list[str]) -> list[str]:
     "`layer.0.weight`, `layer.1.weight` -> `layer.{0, 1}.weight`."
@@ -400,6 +434,26 @@ def describe(report) -> str:
         lines.append(f"  another shape: {name} is {shapes}")
     return "\n".join(lines)
 
+# %% ../nbs/08_modeling.ipynb #loadreport
+class LoadReport:
+    "What happened to every name while loading. Printing it shows a table."
+
+    def __init__(self, model: str, source: str):
+        self.model, self.source = model, source
+        self.matched, self.missing, self.unexpected, self.mismatched, self.tied = [], [], [], [], {}
+
+    @property
+    def clean(self) -> bool:
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def info(self) -> dict:
+        "As `output_loading_info=True` returns it."
+        return dict(missing_keys=set(self.missing), unexpected_keys=set(self.unexpected),
+                    mismatched_keys=set(self.mismatched), error_msgs=[])
+
+    def __repr__(self):
+        return describe(self)
+
 # %% ../nbs/08_modeling.ipynb #sort-tensors
 def match_names(model, tensors: dict, shapes: dict, report: LoadReport) -> dict[str, Tensor]:
     "The tensors under the model's names; what has no place goes to the report."
@@ -421,7 +475,7 @@ def on_their_side(model, named: dict, shapes: dict) -> set[str]:
     oblong = (n for n in names if shapes[n] != shapes[n][::-1])
     return set() if any(named[n].shape == shapes[n] for n in oblong) else names
 
-# %% ../nbs/08_modeling.ipynb #sort-tensors-2
+
 def sort_tensors(model, tensors: dict, report: LoadReport) -> dict[str, Tensor]:
     "The tensors that fit, under the model's names and turned; the report gets the others."
     shapes = {name: getattr(*place).shape for name, place in slots(model).items()}
@@ -435,6 +489,18 @@ def sort_tensors(model, tensors: dict, report: LoadReport) -> dict[str, Tensor]:
             report.mismatched.append((name, tuple(tensor.shape), tuple(shapes[name])))
     report.matched = list(found)
     return found
+
+# %% ../nbs/08_modeling.ipynb #tied-names
+def tied_names(model) -> dict[str, str]:
+    "Names that share another's tensor, in the whole tree, if the configs say so."
+    ties = {}
+    for path, m in model.named_modules():
+        if not isinstance(m, PreTrainedModel) or not m.tied:
+            continue
+        if getattr(m.config, "tie_word_embeddings", True):
+            path = path + "." if path else ""
+            ties |= {path + k: path + v for k, v in m.tied.items()}
+    return ties
 
 # %% ../nbs/08_modeling.ipynb #same-tensor
 def same_tensor(a: Tensor, b: Tensor) -> bool:
@@ -716,18 +782,6 @@ def save_pretrained(
     if self.can_generate() and getattr(self, "generation_config", None) is not None:
         self.generation_config.save_pretrained(save_directory)
 
-# %% ../nbs/08_modeling.ipynb #tied-names
-def tied_names(model) -> dict[str, str]:
-    "Names that share another's tensor, in the whole tree, if the configs say so."
-    ties = {}
-    for path, m in model.named_modules():
-        if not isinstance(m, PreTrainedModel) or not m.tied:
-            continue
-        if getattr(m.config, "tie_word_embeddings", True):
-            path = path + "." if path else ""
-            ties |= {path + k: path + v for k, v in m.tied.items()}
-    return ties
-
 # %% ../nbs/08_modeling.ipynb #more-rows
 @torch.no_grad()
 def more_rows(old: Tensor, n: int, std: float, mean_resizing: bool) -> Tensor:  # (n, d)
@@ -815,7 +869,7 @@ def call_layer(
         return checkpoint(layer, *args, use_reentrant=False, **kwargs)
     return layer(*args, **kwargs)
 
-# %% ../nbs/08_modeling.ipynb #set-checkpointing
+
 def set_checkpointing(model, on: bool):
     "Raises: ValueError if no module of the model knows how."
     parts = [m for m in model.modules() if hasattr(m, "gradient_checkpointing")]
@@ -824,58 +878,6 @@ def set_checkpointing(model, on: bool):
                          "loop over layers should use call_layer.")
     for m in parts:
         m.gradient_checkpointing = on
-
-# %% ../nbs/08_modeling.ipynb #modelfacts
-class ModelFacts(nn.Module):
-    "Questions that every model can answer."
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return next(p.dtype for p in self.parameters() if p.is_floating_point())
-
-    @property
-    def base_model(self) -> nn.Module:
-        return getattr(self, self.base_model_prefix, self) if self.base_model_prefix else self
-
-    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        tables = [m for m in self.modules() if isinstance(m, nn.Embedding)]
-        skip = {id(m.weight) for m in tables} if exclude_embeddings else ()
-        keep = lambda p: id(p) not in skip and (p.requires_grad or not only_trainable)
-        return sum(p.numel() for p in self.parameters() if keep(p))
-
-    @classmethod
-    def can_generate(cls) -> bool:
-        return hasattr(cls, "generate")
-
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs=None):
-        set_checkpointing(self, True)
-
-    def gradient_checkpointing_disable(self):
-        set_checkpointing(self, False)
-
-# %% ../nbs/08_modeling.ipynb #modelembeddings
-class ModelEmbeddings(ModelFacts):
-    "The two ends of a language model: the token table, and the scores over the vocabulary."
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        if self.base_model is self:
-            raise NotImplementedError(f"{type(self).__name__} names no input embeddings")
-        return self.base_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Embedding):
-        if self.base_model is self:
-            raise NotImplementedError(f"{type(self).__name__} names no input embeddings")
-        self.base_model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Linear | None:
-        return None
-
-    def set_output_embeddings(self, value: nn.Linear):
-        raise NotImplementedError(f"{type(self).__name__} has no output embeddings")
 
 # %% ../nbs/08_modeling.ipynb #not-a-config
 def not_a_config(cls, config) -> TypeError:
