@@ -46,7 +46,7 @@ a82c a8c5 a8ff a9bd 105c9-105e4 10d24-10f89 11070-11074 110c2-110cd 111cf 1123e-
 1cf00-1d128 1d25b-1d25c 1e000-1e6f5 1e944-1e95f""")
 MOVED = {"\u166d": "Po", "\u1734": "Mn", "\U000111c9": "Po", "\U0001171e": "Mn"}
 
-
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #category
 @lru_cache(4096)
 def category(c: str) -> str:
     "The general category of a character, in the reference's Unicode tables."
@@ -54,12 +54,12 @@ def category(c: str) -> str:
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #is-space
 def is_space(c: str) -> bool:
-    "Does `c` separate words?"
+    "Does `c` part words?"
     return c in "\t\n\r" or category(c)[0] == "Z"
 
 
 def is_control(c: str) -> bool:
-    "Does the clean-up remove `c`? Control, format, private use, lone surrogate, U+FFFD."
+    "Does the clean-up remove `c`? Control, format, private, lone surrogate, U+FFFD."
     return category(c) in ("Cc", "Cf", "Co", "Cs") and not is_space(c) or c == "\ufffd"
 
 
@@ -81,12 +81,10 @@ def is_chinese(c: str) -> bool:
     "Is `c` a Chinese character? (Japanese kana and Korean hangul are not.)"
     return is_in(c, CHINESE)
 
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #new-capitals-1c89-1-2c2f-48-a7c0-1-a7cb
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #new-capitals
 NEW_CAPITALS = """1c89:1 2c2f:48 a7c0:1 a7cb:-42343 a7cc:1 a7ce:1 a7d0:1 a7d2:1 a7d4:1
 a7d6:1 a7d8:1 a7da:1 a7dc:-42561 10570-1057a:39 1057c-1058a:39 1058c-10592:39
 10594-10595:39 10d50-10d65:32 16ea0-16eb8:27"""
-
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #new-capitals
 NEW_CAPITALS = {
     chr(i): chr(i + int(shift))
     for where, shift in (o.split(":") for o in NEW_CAPITALS.split())
@@ -257,7 +255,7 @@ class Tracer:
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #splitter
 CHUNK = re.compile(r"[^ \t\n\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #splitter-2
+
 class Splitter(Tracer):
     "From text to words, quickly or with their places."
 
@@ -290,7 +288,8 @@ class Matcher:
 
     def __init__(self, vocab: dict[str, int], unk_token: str, limit: int, prefix: str):
         self.vocab, self.unk_token, self.limit = vocab, unk_token, limit
-        self.tails = {t[len(prefix) :]: i for t, i in vocab.items() if t.startswith(prefix)}
+        tails = [t for t in vocab if t.startswith(prefix)]
+        self.tails = {t[len(prefix) :]: vocab[t] for t in tails}
         self.longest = max(map(len, vocab), default=0)
         self.known = Memo(self.word_ids, longest=32)
 
@@ -304,8 +303,8 @@ class Matcher:
             found = longest_match(word, self.vocab, self.tails, self.longest)
         if not found and self.unk_token not in self.vocab:
             raise KeyError(
-                f"no pieces make up {word[:50]!r}, and {self.unk_token!r} is not among the "
-                f"{len(self.vocab)} tokens: add it to the vocabulary or set unk_token"
+                f"no pieces make up {word[:50]!r}, and {self.unk_token!r} is not among "
+                f"the {len(self.vocab)} tokens: add it or set unk_token"
             )
         return found or [(self.vocab[self.unk_token], 0, len(word))]
 
@@ -483,8 +482,8 @@ def grow(
     prefix: str = "##",
 ) -> dict[str, int]:
     "Add the most frequent pairs to a vocabulary until it is large enough."
-    ids = lambda w: [vocab[prefix + c if k else c] for k, c in enumerate(w) if c in vocab]
-    words, counts = [ids(w) for w in counts], list(counts.values())
+    ids = lambda w: [vocab[prefix + c if k else c] for k, c in w if c in vocab]
+    words, counts = [ids(enumerate(w)) for w in counts], list(counts.values())
     tokens, (totals, where) = list(vocab), index_pairs(words, counts)
     heap = [(-totals[pair], pair, tuple(at)) for pair, at in where.items()]
     heapify(heap)
@@ -527,9 +526,9 @@ def train_wordpiece(
 def refuse(part: str, value) -> None:
     "Raises: `ValueError` that names the part of tokenizer.json."
     raise ValueError(
-        f"tokenizer.json: this {part} is none that WordPiece knows: {str(value)[:200]}. "
-        "Known are BertNormalizer (alone, with Lowercase, or none), BertPreTokenizer, "
-        "WordPiece, and the WordPiece decoder"
+        f"tokenizer.json: this {part} is none that WordPiece knows: "
+        f"{str(value)[:200]}. Known are BertNormalizer (alone, with Lowercase, or none), "
+        "BertPreTokenizer, WordPiece, and the WordPiece decoder"
     )
 
 
@@ -627,7 +626,8 @@ class WordPiece(Encoder):
         counts = Counter(chain.from_iterable(map(self.splitter.words, texts)))
         special = special_in(self) if special_tokens is None else special_tokens
         how = (vocab_size, min_frequency, special, self.prefix)
-        return type(self)(**self.settings | {"vocab": train_wordpiece(counts, *how, **alphabet)})
+        vocab = train_wordpiece(counts, *how, **alphabet)
+        return type(self)(**self.settings | {"vocab": vocab})
 
     def to_json(self) -> dict:
         "The four parts of tokenizer.json that describe this tokenizer."
