@@ -9,7 +9,7 @@ __all__ = ['TESTS', 'CODE_TAGS', 'CODE_MODULES', 'DOCUMENTED', 'DOCSTRING_LABELS
            'PaddingCollator', 'DataCollatorWithPadding', 'length_grouped_indices', 'lengths_of', 'LengthGroupedSampler',
            'TorchDice', 'NumpyDice', 'corrupt', 'special_places', 'words_of', 'whole_words', 'check_share',
            'check_masking', 'always_mask', 'Masking', 'pad_texts', 'causal_labels', 'process_dice',
-           'DataCollatorForLanguageModeling', 'group_texts', 'source_files', 'tag_line', 'code_lines', 'plain_line',
+           'DataCollatorForLanguageModeling', 'group_texts', 'source_files', 'code_lines', 'tag_line', 'plain_line',
            'python_code', 'take_labels', 'check_label_lengths', 'DataCollatorForTokenClassification',
            'DataCollatorForMultipleChoice', 'DataCollatorForSeq2Seq', 'docstrings_in', 'module_texts', 'docstrings',
            'names']
@@ -619,6 +619,19 @@ CODE_MODULES = tuple(
     "string tarfile textwrap threading urllib".split()
 )
 
+# %% ../nbs/19_data.ipynb #code-lines
+def code_lines(source: str) -> list[list[tokenize.TokenInfo]]:
+    "The statements of a Python source, as tokens, without comments."
+    lines, line = [], []
+    skip = {tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT}
+    for t in tokenize.generate_tokens(io.StringIO(source).readline):
+        if t.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
+            lines.append(line)
+            line = []
+        elif t.type not in skip:
+            line.append(t)
+    return [o for o in lines if o]
+
 # %% ../nbs/19_data.ipynb #tag-line-2
 def tag_line(tokens: list[tokenize.TokenInfo]) -> list[str]:  # of `CODE_TAGS`
     "What each token of a statement of Python is, by what stands around it."
@@ -639,19 +652,6 @@ def tag_line(tokens: list[tokenize.TokenInfo]) -> list[str]:  # of `CODE_TAGS`
             other = "attribute" if before == "." else "name"
             tags.append("call" if after == "(" else other)
     return tags
-
-# %% ../nbs/19_data.ipynb #code-lines
-def code_lines(source: str) -> list[list[tokenize.TokenInfo]]:
-    "The statements of a Python source, as tokens, without comments."
-    lines, line = [], []
-    skip = {tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT}
-    for t in tokenize.generate_tokens(io.StringIO(source).readline):
-        if t.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
-            lines.append(line)
-            line = []
-        elif t.type not in skip:
-            line.append(t)
-    return [o for o in lines if o]
 
 # %% ../nbs/19_data.ipynb #names
 def plain_line(words: tuple[str, ...]) -> bool:
@@ -684,7 +684,7 @@ def take_labels(features) -> tuple[str, list | None, list[dict]]:
     labels = None if labels and all(o is None for o in labels) else labels
     return name, labels, [{k: v for k, v in r.items() if k != name} for r in rows]
 
-# %% ../nbs/19_data.ipynb #check-label-lengths-2
+
 def check_label_lengths(labels: list, rows: list[Mapping]):
     "Raises: ValueError for a row whose tokens and labels differ in number."
     for i, (own, row) in enumerate(zip(labels, rows)):
