@@ -21,7 +21,7 @@ import minihf
 class FileError(OSError, ValueError):
     "A file that is there but cannot be used: cut short, no JSON, full of code, ..."
 
-# %% ../nbs/01_hub.ipynb #read-json
+
 def read_json(
     path,  # a JSON file whose top level is an object
 ) -> dict:
