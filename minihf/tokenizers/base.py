@@ -114,6 +114,8 @@ def added_pattern(
 LETTER = regex.compile(r"\w")
 SPACE = regex.compile(r"\s*")
 SPACE_END = regex.compile(r"\s*\Z")
+
+
 def split_on_added(
     text: str,
     pattern: re.Pattern,  # from `added_pattern`
