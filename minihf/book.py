@@ -11,7 +11,8 @@ import numbers
 # %% ../nbs/00_book.ipynb #stages-text-tokens-ids-hidden-states-log-2
 STAGES = ("text", "tokens", "ids", "hidden states", "logits", "text")  # the path
 INK = "#808080"  # a grey that is legible on a white page and on a black one
-BLUE, ORANGE, GREEN, RED, PURPLE = "#4a90d9", "#e8923a", "#4fae62", "#d9605a", "#9a7fd1"
+BLUE, ORANGE, GREEN = "#4a90d9", "#e8923a", "#4fae62"
+RED, PURPLE = "#d9605a", "#9a7fd1"
 
 # %% ../nbs/00_book.ipynb #style-2
 def style():
@@ -61,7 +62,7 @@ def strip(
 
 # %% ../nbs/00_book.ipynb #stages-text-tokens-ids-hidden-states-log
 def same(a, b, atol: float = 1e-5) -> bool:
-    "Are `a` and `b` equal? Numbers, arrays and tensors within `atol`, containers item by item."
+    "Are `a` and `b` equal? Numbers and tensors within `atol`, containers item by item."
     if hasattr(a, "shape") or hasattr(b, "shape"):
         if tuple(getattr(a, "shape", ())) != tuple(getattr(b, "shape", ())):
             return False
@@ -84,7 +85,7 @@ def brief(x, most: int = 200) -> str:
 
 # %% ../nbs/00_book.ipynb #verdict
 class Verdict:
-    "What `check` found. True only if every case was right; printed at the end of a cell."
+    "What `check` found. True only if every case was right; prints as a sentence."
 
     def __init__(self, right: bool, text: str):
         self.right, self.text = right, text
@@ -103,7 +104,7 @@ def check(
     hint: str = "",  # shown with a wrong answer
     atol: float = 1e-5,  # tolerance for numbers
 ) -> Verdict:  # prints as one line; true if all cases were right
-    "Compare `attempt(*case)` with the right answer on every case and say what was found."
+    "Compare `attempt(*case)` with the right answer on every case; say what was found."
     name = attempt.__name__
     for i, case in enumerate(cases):
         want = like(*case) if callable(like) else like[i]
@@ -113,6 +114,7 @@ def check(
             return Verdict(False, still)
         if not same(got, want, atol):
             args = ", ".join(map(brief, case))
-            text = f"✗ {name}({args})\n  gave     {brief(got)}\n  expected {brief(want)}"
-            return Verdict(False, text + (f"\n  hint: {hint}" if hint else ""))
+            lines = [f"✗ {name}({args})", f"gave     {brief(got)}"]
+            lines += [f"expected {brief(want)}"] + [f"hint: {hint}"] * bool(hint)
+            return Verdict(False, "\n  ".join(lines))
     return Verdict(True, f"✓ {name}: {len(cases)} of {len(cases)} cases right")

@@ -527,8 +527,8 @@ def refuse(part: str, value) -> None:
     "Raises: `ValueError` that names the part of tokenizer.json."
     raise ValueError(
         f"tokenizer.json: this {part} is none that WordPiece knows: "
-        f"{str(value)[:200]}. Known are BertNormalizer (alone, with Lowercase, or none), "
-        "BertPreTokenizer, WordPiece, and the WordPiece decoder"
+        f"{str(value)[:200]}. Known are BertNormalizer (alone, with Lowercase, or "
+        "none), BertPreTokenizer, WordPiece, and the WordPiece decoder"
     )
 
 
