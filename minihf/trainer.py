@@ -10,27 +10,28 @@ __all__ = ['logger', 'SCHEDULES', 'NO_DECAY', 'OLD_NAMES', 'HARMLESS', 'REFUSED'
            'get_polynomial_decay_schedule_with_warmup', 'get_inverse_sqrt_schedule', 'get_reduce_on_plateau_schedule',
            'Choice', 'SchedulerType', 'get_scheduler', 'decay_names', 'decay_groups', 'OptimizerNames',
            'optimizer_class', 'count_labels', 'smoothed_loss', 'to_numpy', 'join', 'EvalPrediction', 'EvalLoopOutput',
-           'PredictionOutput', 'TrainOutput', 'plain', 'speed_metrics', 'rng_state', 'set_rng_state', 'BatchTape',
-           'TapedDataset', 'flush', 'hidden', 'remove_folder', 'publish', 'tidy', 'whole_folder', 'checkpoints',
-           'get_last_checkpoint', 'rotate_checkpoints', 'load_pt', 'as_lists', 'IntervalStrategy', 'SaveStrategy',
-           'RunArguments', 'OptimizerArguments', 'EvalArguments', 'SaveArguments', 'DataArguments', 'refuse',
-           'translate', 'takes_old_names', 'settle', 'check_numbers', 'check_best', 'check_together', 'Processes',
-           'TrainingArguments', 'TrainerState', 'whole_steps', 'ExportableState', 'TrainerControl', 'TrainerCallback',
-           'listens', 'CallbackHandler', 'DefaultFlowCallback', 'readable', 'PrinterCallback', 'ProgressCallback',
-           'close_bars', 'EarlyStoppingCallback', 'eval_name', 'series', 'draw_history', 'CurvesCallback',
-           'argument_names', 'find_labels', 'is_causal', 'counts_items', 'Collator', 'name_of', 'tell_dropped',
-           'not_a_batch', 'sizes_differ', 'not_collated', 'has_length', 'seed_worker', 'loader_options',
-           'without_unused', 'make_loader', 'check_rows', 'grouped', 'Loaders', 'model_loss', 'scale', 'no_loss',
-           'prepare_inputs', 'Steps', 'predict_batch', 'scores_of', 'why_not_finite', 'check_finite', 'RunningLoss',
-           'gradients', 'update', 'log_evaluate_save', 'note_best', 'Plan', 'make_plan', 'run_epoch', 'open_epoch',
-           'Gathered', 'rows_in', 'evaluation_pass', 'summarise', 'prepare_evaluation', 'evaluation_loop', 'Evaluation',
-           'write_model', 'write_progress', 'states_of', 'rng_file', 'write_randomness', 'save_checkpoint',
-           'load_weights', 'find_checkpoint', 'restore_state', 'restore_progress', 'write_metrics', 'Saving', 'BestRun',
-           'default_hp_space', 'default_compute_objective', 'run_trial', 'hyperparameter_search', 'make_accelerator',
-           'check_trainer', 'check_writable', 'align_tokens', 'remember_signature', 'prepare_run', 'begin_state',
-           'run_epochs', 'finish_run', 'leave', 'Running', 'report_trial', 'Tools', 'Optimising', 'Counting',
-           'parse_args', 'Extras', 'in_notebook', 'default_callbacks', 'set_up', 'Trainer', 'Seq2SeqTrainingArguments',
-           'pad_to', 'read_generation', 'Seq2SeqTrainer', 'written']
+           'PredictionOutput', 'TrainOutput', 'plain', 'speed_metrics', 'rng_state', 'set_rng_state',
+           'IntervalStrategy', 'SaveStrategy', 'RunArguments', 'OptimizerArguments', 'EvalArguments', 'SaveArguments',
+           'DataArguments', 'settle', 'check_numbers', 'check_best', 'check_together', 'refuse', 'translate',
+           'takes_old_names', 'Processes', 'TrainingArguments', 'TrainerState', 'whole_steps', 'ExportableState',
+           'TrainerControl', 'TrainerCallback', 'listens', 'CallbackHandler', 'DefaultFlowCallback', 'eval_name',
+           'EarlyStoppingCallback', 'readable', 'PrinterCallback', 'ProgressCallback', 'close_bars', 'series',
+           'draw_history', 'CurvesCallback', 'argument_names', 'find_labels', 'is_causal', 'counts_items', 'BatchTape',
+           'TapedDataset', 'Collator', 'name_of', 'tell_dropped', 'not_a_batch', 'sizes_differ', 'not_collated',
+           'make_accelerator', 'has_length', 'seed_worker', 'loader_options', 'without_unused', 'make_loader',
+           'check_rows', 'grouped', 'Loaders', 'model_loss', 'scale', 'no_loss', 'prepare_inputs', 'Steps',
+           'remember_signature', 'Counting', 'scores_of', 'predict_batch', 'why_not_finite', 'check_finite',
+           'RunningLoss', 'report_trial', 'Tools', 'parse_args', 'Optimising', 'gradients', 'note_best',
+           'log_evaluate_save', 'update', 'Plan', 'make_plan', 'run_epoch', 'open_epoch', 'Gathered', 'rows_in',
+           'evaluation_pass', 'own_metrics', 'summarise', 'prepare_evaluation', 'evaluation_loop', 'Evaluation',
+           'flush', 'hidden', 'remove_folder', 'publish', 'tidy', 'whole_folder', 'not_written', 'checkpoints',
+           'get_last_checkpoint', 'rotate_checkpoints', 'load_pt', 'as_lists', 'write_model', 'write_progress',
+           'states_of', 'rng_file', 'write_randomness', 'save_checkpoint', 'Saving', 'write_metrics', 'load_weights',
+           'find_checkpoint', 'restore_state', 'restore_progress', 'align_tokens', 'check_writable', 'begin_state',
+           'prepare_run', 'run_epochs', 'finish_run', 'leave', 'Running', 'BestRun', 'default_hp_space',
+           'default_compute_objective', 'propose', 'run_trial', 'hyperparameter_search', 'check_trainer', 'Extras',
+           'in_notebook', 'default_callbacks', 'set_up', 'Trainer', 'Seq2SeqTrainingArguments', 'pad_to', 'written',
+           'read_generation', 'Seq2SeqTrainer']
 
 # %% ../nbs/20_trainer.ipynb #import-copy
 import copy
@@ -66,7 +67,7 @@ from torch.utils.data import (
     get_worker_info,
 )
 
-# %% ../nbs/20_trainer.ipynb #from-minihf-auto-import-table
+
 from .auto import TABLE
 from minihf.data import (
     DataCollatorWithPadding,
@@ -77,7 +78,7 @@ from .heads import bad_label
 from .hub import read_json, read_tensors, save_tensors, weight_files, write_json
 from .modeling import LoadReport, PreTrainedModel, sort_tensors
 
-# %% ../nbs/20_trainer.ipynb #logger-logging-getlogger-name
+
 logger = logging.getLogger(__name__)
 
 # %% ../nbs/20_trainer.ipynb #set-seed
@@ -115,7 +116,7 @@ def cosine_factor(
     progress = (step - warmup) / max(1, total - warmup)
     return max(0.0, 0.5 * (1 + math.cos(math.pi * cycles * 2 * progress)))
 
-# %% ../nbs/20_trainer.ipynb #restarts-factor
+
 def restarts_factor(step: int, warmup: int, total: int, cycles: int = 1) -> float:
     "Up in a line, then `cycles` times from 1 down to 0 along a cosine."
     if step < warmup:
@@ -456,176 +457,6 @@ def set_rng_state(state: dict):
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
 
-# %% ../nbs/20_trainer.ipynb #batchtape
-class BatchTape:
-    "Notes the randomness before each batch is made, and plays notes back."
-
-    def __init__(self):
-        self.before = None  # the state before the newest batch
-        self.queue = []  # states to set before the next batches; None: leave it
-
-    def mark(self):
-        if get_worker_info() is not None:
-            return  # another process, with randomness of its own
-        if self.queue and (state := self.queue.pop(0)) is not None:
-            set_rng_state(state)
-        self.before = rng_state()
-
-
-class TapedDataset(Dataset):
-    "Rows of another data set; each batch that is taken is marked on the tape."
-
-    def __init__(self, dataset, tape: BatchTape):
-        self.dataset, self.tape = dataset, tape
-
-    def __len__(self):
-        return len(self.dataset)
-
-    def __getitem__(self, i):
-        return self.dataset[i]
-
-    def __getitems__(self, indices: list[int]):
-        self.tape.mark()
-        many = getattr(self.dataset, "__getitems__", None)
-        return many(indices) if many else [self.dataset[i] for i in indices]
-
-# %% ../nbs/20_trainer.ipynb #flush
-def flush(folder: str):
-    "Wait until the files of a folder are on the disk itself."
-    for name in os.listdir(folder):
-        with open(os.path.join(folder, name), "r+b") as f:
-            os.fsync(f.fileno())
-
-
-def hidden(path: str, kind: str) -> str:
-    "A name beside `path` that no one takes for a checkpoint."
-    folder, name = os.path.split(os.path.abspath(path))
-    return os.path.join(folder, f".{name}.{kind}")
-
-
-def remove_folder(path: str):
-    "Delete a folder, so that it's never seen half-deleted."
-    gone = hidden(path, "tmp")
-    shutil.rmtree(gone, ignore_errors=True)
-    os.replace(path, gone)
-    shutil.rmtree(gone, ignore_errors=True)
-
-# %% ../nbs/20_trainer.ipynb #publish
-def publish(tmp: str, path: str):
-    "Give a finished folder its name; one that had it before is deleted afterwards."
-    flush(tmp)
-    old = hidden(path, "old")
-    shutil.rmtree(old, ignore_errors=True)
-    if os.path.exists(path):
-        os.replace(path, old)
-    os.replace(tmp, path)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def tidy(folder: str):
-    "Clear away what a killed process has left half-done."
-    for name in os.listdir(folder) if os.path.isdir(folder) else []:
-        m, path = re.fullmatch(r"\.(checkpoint-\d+)\.(tmp|old)", name), os.path.join(
-            folder, name
-        )
-        if m and m[2] == "old" and not os.path.exists(os.path.join(folder, m[1])):
-            os.replace(path, os.path.join(folder, m[1]))  # killed between two renames
-        elif m:
-            shutil.rmtree(path, ignore_errors=True)
-
-# %% ../nbs/20_trainer.ipynb #whole-folder
-@contextmanager
-def whole_folder(
-    path: str,
-    main: bool = True,  # is this the process that makes and renames it?
-    wait: Callable = lambda: None,  # returns when all processes have come here
-):
-    "A folder to write in, which becomes `path` if all goes well. Raises: OSError."
-    tmp = hidden(path, "tmp")
-    try:
-        if main:
-            shutil.rmtree(tmp, ignore_errors=True)
-            os.makedirs(tmp)
-        wait()
-        yield tmp
-        wait()
-        if main:
-            publish(tmp, path)
-        wait()
-    except BaseException as e:
-        if main:
-            shutil.rmtree(tmp, ignore_errors=True)
-        if not isinstance(e, (OSError, RuntimeError)):
-            raise
-        others = [os.path.basename(o) for o in checkpoints(os.path.dirname(path))]
-        kept = (
-            f"whole and usable: {', '.join(others)}"
-            if others
-            else "there is no other yet"
-        )
-        name = os.path.basename(path)
-        text = f"{name} was not written: {e}. Make room or choose another output_dir; "
-        raise OSError(getattr(e, "errno", None), text + kept, path) from e
-
-# %% ../nbs/20_trainer.ipynb #checkpoints
-def checkpoints(
-    folder: str,
-    by_time: bool = False,  # order them by when they were written; False: by number
-) -> list[str]:  # paths, oldest first
-    "The checkpoints in a folder."
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    found = [
-        (int(m[1]), n) for n in names if (m := re.fullmatch(r"checkpoint-(\d+)", n))
-    ]
-    paths = [os.path.join(folder, n) for _, n in sorted(found)]
-    return sorted(paths, key=lambda p: os.stat(p).st_mtime_ns) if by_time else paths
-
-
-def get_last_checkpoint(folder: str) -> str | None:
-    "The checkpoint with the highest number, or None."
-    return next(reversed(checkpoints(folder)), None)
-
-
-def rotate_checkpoints(
-    folder: str,
-    limit: int | None,  # how many may stay; None or 0: all
-    best: str | None = None,  # a checkpoint that stays in any case
-):
-    "Delete the oldest checkpoints; the newest and the best stay."
-    paths, name = checkpoints(folder, by_time=True), os.path.basename
-    keep = {name(p) for p in (*paths[-1:], best) if p}  # folders have several spellings
-    old = [p for p in paths if name(p) not in keep]
-    for p in old[: max(0, len(paths) - limit)] if limit and limit > 0 else []:
-        remove_folder(p)
-
-# %% ../nbs/20_trainer.ipynb #load-pt
-def load_pt(path: str):
-    "Read what `torch.save` wrote, without running code from it. Raises: OSError."
-    core = np._core if hasattr(np, "_core") else np.core
-    names = [
-        core.multiarray._reconstruct,
-        np.ndarray,
-        np.dtype,
-        type(np.dtype(np.uint32)),
-    ]
-    try:
-        with torch.serialization.safe_globals(names):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as e:
-        first = str(e).splitlines()[0]
-        raise OSError(
-            f"{path} can't be read ({first}): it is damaged or no file of a "
-            "checkpoint. Resume from an earlier one."
-        ) from e
-
-
-def as_lists(state: dict) -> dict:
-    "A state of randomness without NumPy arrays, for a file."
-    kind, keys, *rest = state["numpy"]
-    return {**state, "numpy": (kind, np.asarray(keys).tolist(), *rest)}
-
 # %% ../nbs/20_trainer.ipynb #intervalstrategy
 class IntervalStrategy(Choice):
     "When to log or evaluate."
@@ -676,9 +507,7 @@ class OptimizerArguments:
     adam_beta2: float = 0.999  # and the mean of their squares
     adam_epsilon: float = 1e-8
     max_grad_norm: float = 1.0  # longer gradients are shortened; 0: never
-    label_smoothing_factor: float = (
-        0.0  # share of the loss that goes to all classes alike
-    )
+    label_smoothing_factor: float = 0.0  # share of the loss for all classes alike
     bf16: bool = False  # compute in bfloat16 where that's safe
     fp16: bool = False  # in float16, with scaled losses; needs a GPU
     gradient_checkpointing: bool | None = None  # compute layers twice, to save memory
@@ -712,9 +541,7 @@ class SaveArguments:
     logging_strategy: IntervalStrategy | str = "steps"
     logging_steps: float = 500  # below 1: a share of all steps
     logging_first_step: bool = False
-    logging_nan_inf_filter: bool = (
-        True  # leave losses that are no numbers out of the mean
-    )
+    logging_nan_inf_filter: bool = True  # leave losses like NaN out of the mean
     disable_tqdm: bool | None = None  # no bars; print the log instead
     report_to: str | list[str] | None = "none"  # other loggers: write a callback
     save_strategy: SaveStrategy | str = "steps"
@@ -740,91 +567,6 @@ class DataArguments:
     ddp_broadcast_buffers: bool | None = None
     ddp_bucket_cap_mb: int | None = None
     ddp_backend: str | None = None  # None: nccl with GPUs, gloo without
-
-# %% ../nbs/20_trainer.ipynb #old-names
-OLD_NAMES = {
-    "evaluation_strategy": "eval_strategy",
-    "no_cuda": "use_cpu",
-    "per_gpu_train_batch_size": "per_device_train_batch_size",
-    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
-    "activation_checkpointing": "gradient_checkpointing",
-    "activation_checkpointing_kwargs": "gradient_checkpointing_kwargs",
-}  # what 4.x, or 5.x in future, calls them -> the name here
-HARMLESS = {
-    "logging_dir": ..., "overwrite_output_dir": ..., "save_safetensors": True,
-    "hub_strategy": "every_save", "project": "huggingface", "log_level": "passive",
-    "log_level_replica": "warning", "log_on_each_node": True, "ddp_timeout": 1800,
-    "eval_do_concat_batches": True, "average_tokens_across_devices": True,
-    "dataloader_in_order": True, "include_num_input_tokens_seen": "no",
-    "skip_memory_metrics": True, "local_rank": ..., "_n_gpu": ..., "past_index": -1,
-    "half_precision_backend": "auto", "fp16_backend": "auto", "fp16_opt_level": ...,
-    "trackio_space_id": ..., "ray_scope": "last",
-}  # settings of the reference that are not here -> the value that asks for nothing
-REFUSED = set(
-    "push_to_hub hub_token hub_private_repo hub_model_id hub_always_push hub_revision "
-    "fsdp fsdp_config deepspeed debug tf32 torch_compile torch_compile_backend "
-    "torch_compile_mode use_liger_kernel liger_kernel_config neftune_noise_alpha "
-    "torch_empty_cache_steps auto_find_batch_size eval_use_gather_object "
-    "batch_eval_metrics save_on_each_node enable_jit_checkpoint accelerator_config "
-    "parallelism_config dataloader_multiprocessing_context ddp_static_graph adafactor "
-    "use_mps_device jit_mode_eval tpu_num_cores tpu_metrics_debug mp_parameters "
-    "optim_target_modules trackio_bucket_id trackio_static_space_id torchdynamo "
-    "fsdp_min_num_params fsdp_transformer_layer_cls_to_wrap push_to_hub_model_id "
-    "push_to_hub_organization push_to_hub_token use_legacy_prediction_loop "
-    "include_tokens_per_second".split()
-)
-
-# %% ../nbs/20_trainer.ipynb #refuse
-def refuse(cls: type, name: str, value):
-    "Raises: TypeError or ValueError for a setting that the class doesn't have."
-    harmless = (HARMLESS.get(name), None, False)
-    if name in HARMLESS and (HARMLESS[name] is ... or value in harmless):
-        return
-    if name in REFUSED and not value:
-        return
-    if name.startswith(("push_to_hub", "hub_")):
-        raise ValueError(
-            f"{name}={value!r}: nothing is uploaded from here. Train, call "
-            "save_model, and upload the folder with huggingface_hub."
-        )
-    if name in HARMLESS or name in REFUSED:
-        raise ValueError(
-            f"{name}={value!r} is a setting of transformers that minihf "
-            "doesn't have: leave it out."
-        )
-    known = [f.name for f in dataclasses.fields(cls)] + list(OLD_NAMES)
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise TypeError(f"{cls.__name__} has no setting {name!r}.{hint}")
-
-# %% ../nbs/20_trainer.ipynb #translate
-def translate(cls: type, given: dict) -> dict:
-    "Settings under the names that the class has. Raises: as `refuse`."
-    unset = {k for k, v in given.items() if k in OLD_NAMES and v is None}
-    given = {OLD_NAMES.get(k, k): v for k, v in given.items() if k not in unset}
-    if given.pop("group_by_length", False):
-        given.setdefault("train_sampling_strategy", "group_by_length")
-    if given.pop("include_inputs_for_metrics", False):
-        given["include_for_metrics"] = ["inputs"]
-    ratio = given.pop("warmup_ratio", None)
-    if ratio and not given.get("warmup_steps"):
-        given["warmup_steps"] = min(ratio, 1 - 1e-9)  # 1 would mean one step
-    own = {f.name for f in dataclasses.fields(cls)}
-    for name in [k for k in given if k not in own]:
-        refuse(cls, name, given.pop(name))
-    return given
-
-
-def takes_old_names(cls: type) -> type:
-    "Let a dataclass of settings take the names of other versions."
-    init = cls.__init__
-
-    @wraps(init)
-    def __init__(self, *args, **kwargs):
-        init(self, *args, **translate(cls, kwargs))
-
-    cls.__init__ = __init__
-    return cls
 
 # %% ../nbs/20_trainer.ipynb #settle
 def settle(a):
@@ -914,6 +656,91 @@ def check_together(a):
             "built in. A callback with on_log is five lines; pass it as "
             "callbacks=[…]"
         )
+
+# %% ../nbs/20_trainer.ipynb #old-names
+OLD_NAMES = {
+    "evaluation_strategy": "eval_strategy",
+    "no_cuda": "use_cpu",
+    "per_gpu_train_batch_size": "per_device_train_batch_size",
+    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
+    "activation_checkpointing": "gradient_checkpointing",
+    "activation_checkpointing_kwargs": "gradient_checkpointing_kwargs",
+}  # what 4.x, or 5.x in future, calls them -> the name here
+HARMLESS = {
+    "logging_dir": ..., "overwrite_output_dir": ..., "save_safetensors": True,
+    "hub_strategy": "every_save", "project": "huggingface", "log_level": "passive",
+    "log_level_replica": "warning", "log_on_each_node": True, "ddp_timeout": 1800,
+    "eval_do_concat_batches": True, "average_tokens_across_devices": True,
+    "dataloader_in_order": True, "include_num_input_tokens_seen": "no",
+    "skip_memory_metrics": True, "local_rank": ..., "_n_gpu": ..., "past_index": -1,
+    "half_precision_backend": "auto", "fp16_backend": "auto", "fp16_opt_level": ...,
+    "trackio_space_id": ..., "ray_scope": "last",
+}  # settings of the reference that are not here -> the value that asks for nothing
+REFUSED = set(
+    "push_to_hub hub_token hub_private_repo hub_model_id hub_always_push hub_revision "
+    "fsdp fsdp_config deepspeed debug tf32 torch_compile torch_compile_backend "
+    "torch_compile_mode use_liger_kernel liger_kernel_config neftune_noise_alpha "
+    "torch_empty_cache_steps auto_find_batch_size eval_use_gather_object "
+    "batch_eval_metrics save_on_each_node enable_jit_checkpoint accelerator_config "
+    "parallelism_config dataloader_multiprocessing_context ddp_static_graph adafactor "
+    "use_mps_device jit_mode_eval tpu_num_cores tpu_metrics_debug mp_parameters "
+    "optim_target_modules trackio_bucket_id trackio_static_space_id torchdynamo "
+    "fsdp_min_num_params fsdp_transformer_layer_cls_to_wrap push_to_hub_model_id "
+    "push_to_hub_organization push_to_hub_token use_legacy_prediction_loop "
+    "include_tokens_per_second".split()
+)
+
+# %% ../nbs/20_trainer.ipynb #refuse
+def refuse(cls: type, name: str, value):
+    "Raises: TypeError or ValueError for a setting that the class doesn't have."
+    harmless = (HARMLESS.get(name), None, False)
+    if name in HARMLESS and (HARMLESS[name] is ... or value in harmless):
+        return
+    if name in REFUSED and not value:
+        return
+    if name.startswith(("push_to_hub", "hub_")):
+        raise ValueError(
+            f"{name}={value!r}: nothing is uploaded from here. Train, call "
+            "save_model, and upload the folder with huggingface_hub."
+        )
+    if name in HARMLESS or name in REFUSED:
+        raise ValueError(
+            f"{name}={value!r} is a setting of transformers that minihf "
+            "doesn't have: leave it out."
+        )
+    known = [f.name for f in dataclasses.fields(cls)] + list(OLD_NAMES)
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise TypeError(f"{cls.__name__} has no setting {name!r}.{hint}")
+
+# %% ../nbs/20_trainer.ipynb #translate
+def translate(cls: type, given: dict) -> dict:
+    "Settings under the names that the class has. Raises: as `refuse`."
+    unset = {k for k, v in given.items() if k in OLD_NAMES and v is None}
+    given = {OLD_NAMES.get(k, k): v for k, v in given.items() if k not in unset}
+    if given.pop("group_by_length", False):
+        given.setdefault("train_sampling_strategy", "group_by_length")
+    if given.pop("include_inputs_for_metrics", False):
+        given["include_for_metrics"] = ["inputs"]
+    ratio = given.pop("warmup_ratio", None)
+    if ratio and not given.get("warmup_steps"):
+        given["warmup_steps"] = min(ratio, 1 - 1e-9)  # 1 would mean one step
+    own = {f.name for f in dataclasses.fields(cls)}
+    for name in [k for k in given if k not in own]:
+        refuse(cls, name, given.pop(name))
+    return given
+
+
+def takes_old_names(cls: type) -> type:
+    "Let a dataclass of settings take the names of other versions."
+    init = cls.__init__
+
+    @wraps(init)
+    def __init__(self, *args, **kwargs):
+        init(self, *args, **translate(cls, kwargs))
+
+    cls.__init__ = __init__
+    return cls
 
 # %% ../nbs/20_trainer.ipynb #processes
 class Processes:
@@ -1152,6 +979,47 @@ class DefaultFlowCallback(TrainerCallback):
         if args.save_strategy == "epoch":
             control.should_save = True
 
+# %% ../nbs/20_trainer.ipynb #eval-name
+def eval_name(metric: str) -> str:
+    "The name under which an evaluation reports a metric."
+    return metric if metric.startswith("eval_") else f"eval_{metric}"
+
+# %% ../nbs/20_trainer.ipynb #earlystoppingcallback
+class EarlyStoppingCallback(TrainerCallback, ExportableState):
+    "Stops the training when the metric hasn't improved for a while."
+
+    def __init__(
+        self,
+        early_stopping_patience: int = 1,  # evaluations without improvement
+        early_stopping_threshold: float = 0.0,  # less than this is no improvement
+    ):
+        self.patience = early_stopping_patience
+        self.threshold = early_stopping_threshold
+        self.early_stopping_patience_counter = 0
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if args.metric_for_best_model is None or args.eval_strategy == "no":
+            raise ValueError("EarlyStoppingCallback needs metric_for_best_model and an "
+                             "eval_strategy: there's no metric to watch")
+
+    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
+        value = metrics.get(eval_name(args.metric_for_best_model))
+        if value is None:
+            return
+        sign, best = 1 if args.greater_is_better else -1, state.best_metric
+        gain = math.inf if best is None else sign * (value - best)
+        better = gain > 0 and gain > self.threshold
+        count = self.early_stopping_patience_counter
+        self.early_stopping_patience_counter = 0 if better else count + 1
+        if self.early_stopping_patience_counter >= self.patience:
+            control.should_training_stop = True
+
+    def state(self) -> dict:
+        count = self.early_stopping_patience_counter
+        return {"args": {"early_stopping_patience": self.patience,
+                         "early_stopping_threshold": self.threshold},
+                "attributes": {"early_stopping_patience_counter": count}}
+
 # %% ../nbs/20_trainer.ipynb #readable
 def readable(logs: dict) -> dict:
     "Numbers with four digits, for people."
@@ -1213,47 +1081,6 @@ def close_bars(callback, *args, **kwargs):
 
 
 ProgressCallback.on_train_end = ProgressCallback.close = close_bars
-
-# %% ../nbs/20_trainer.ipynb #earlystoppingcallback
-class EarlyStoppingCallback(TrainerCallback, ExportableState):
-    "Stops the training when the metric hasn't improved for a while."
-
-    def __init__(
-        self,
-        early_stopping_patience: int = 1,  # evaluations without improvement
-        early_stopping_threshold: float = 0.0,  # less than this is no improvement
-    ):
-        self.patience = early_stopping_patience
-        self.threshold = early_stopping_threshold
-        self.early_stopping_patience_counter = 0
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        if args.metric_for_best_model is None or args.eval_strategy == "no":
-            raise ValueError("EarlyStoppingCallback needs metric_for_best_model and an "
-                             "eval_strategy: there's no metric to watch")
-
-    def on_evaluate(self, args, state, control, metrics=None, **kwargs):
-        value = metrics.get(eval_name(args.metric_for_best_model))
-        if value is None:
-            return
-        sign, best = 1 if args.greater_is_better else -1, state.best_metric
-        gain = math.inf if best is None else sign * (value - best)
-        better = gain > 0 and gain > self.threshold
-        count = self.early_stopping_patience_counter
-        self.early_stopping_patience_counter = 0 if better else count + 1
-        if self.early_stopping_patience_counter >= self.patience:
-            control.should_training_stop = True
-
-    def state(self) -> dict:
-        count = self.early_stopping_patience_counter
-        return {"args": {"early_stopping_patience": self.patience,
-                         "early_stopping_threshold": self.threshold},
-                "attributes": {"early_stopping_patience_counter": count}}
-
-# %% ../nbs/20_trainer.ipynb #eval-name
-def eval_name(metric: str) -> str:
-    "The name under which an evaluation reports a metric."
-    return metric if metric.startswith("eval_") else f"eval_{metric}"
 
 # %% ../nbs/20_trainer.ipynb #series
 def series(history: list[dict], name: str) -> tuple[list, list]:  # steps, values
@@ -1345,6 +1172,39 @@ def counts_items(model: nn.Module) -> bool:
     "Does the model divide its loss by `num_items_in_batch` itself?"
     asks = "num_items_in_batch" in argument_names(model)
     return getattr(model, "accepts_loss_kwargs", False) or asks
+
+# %% ../nbs/20_trainer.ipynb #batchtape
+class BatchTape:
+    "Notes the randomness before each batch is made, and plays notes back."
+
+    def __init__(self):
+        self.before = None  # the state before the newest batch
+        self.queue = []  # states to set before the next batches; None: leave it
+
+    def mark(self):
+        if get_worker_info() is not None:
+            return  # another process, with randomness of its own
+        if self.queue and (state := self.queue.pop(0)) is not None:
+            set_rng_state(state)
+        self.before = rng_state()
+
+
+class TapedDataset(Dataset):
+    "Rows of another data set; each batch that is taken is marked on the tape."
+
+    def __init__(self, dataset, tape: BatchTape):
+        self.dataset, self.tape = dataset, tape
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, i):
+        return self.dataset[i]
+
+    def __getitems__(self, indices: list[int]):
+        self.tape.mark()
+        many = getattr(self.dataset, "__getitems__", None)
+        return many(indices) if many else [self.dataset[i] for i in indices]
 
 # %% ../nbs/20_trainer.ipynb #collator
 class Collator:
@@ -1449,6 +1309,39 @@ def not_collated(c: Collator, rows: list, e: Exception) -> ValueError:
         )
     return ValueError(text)
 
+# %% ../nbs/20_trainer.ipynb #make-accelerator
+def make_accelerator(args, model):
+    "accelerate's engine: devices, processes, precision."
+    from accelerate import (
+        Accelerator,
+        DataLoaderConfiguration,
+        DistributedDataParallelKwargs,
+    )
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    vars(args).pop("processes", None)
+    unused = args.ddp_find_unused_parameters
+    if (
+        unused is None
+    ):  # with checkpointing, a layer runs twice, which this check mistakes
+        unused = not args.gradient_checkpointing
+    ddp = {"find_unused_parameters": unused}
+    if args.ddp_bucket_cap_mb is not None:
+        ddp["bucket_cap_mb"] = args.ddp_bucket_cap_mb
+    if args.ddp_broadcast_buffers is not None:
+        ddp["broadcast_buffers"] = args.ddp_broadcast_buffers
+    args.processes  # noqa: B018: accelerate must know of `use_cpu` first
+    precision = "fp16" if args.fp16 else "bf16" if args.bf16 else None
+    data = DataLoaderConfiguration(data_seed=args.data_seed, use_seedable_sampler=True)
+    handlers = [DistributedDataParallelKwargs(**ddp)]
+    return Accelerator(
+        cpu=args.use_cpu,
+        mixed_precision=precision,
+        dataloader_config=data,
+        kwargs_handlers=handlers,
+    )
+
 # %% ../nbs/20_trainer.ipynb #has-length
 def has_length(x) -> bool:
     "Does `x` know its length?"
@@ -1516,15 +1409,11 @@ def check_rows(dataset, part: str):
 
 def grouped(t, dataset, batch_size: int, generator=None) -> LengthGroupedSampler:
     "Rows of like length together."
-    column, known = (
-        t.args.length_column_name,
-        getattr(dataset, "column_names", None) or (),
-    )
+    column = t.args.length_column_name
+    known = getattr(dataset, "column_names", None) or ()
     names = getattr(t.processing_class, "model_input_names", None) or ["input_ids"]
-    lengths = dataset[column] if column in known else None
-    return LengthGroupedSampler(
-        batch_size, dataset, lengths and list(lengths), names[0], generator
-    )
+    lengths = list(dataset[column]) if column in known else None
+    return LengthGroupedSampler(batch_size, dataset, lengths, names[0], generator)
 
 # %% ../nbs/20_trainer.ipynb #loaders-2
 class Loaders:
@@ -1591,7 +1480,7 @@ def scale(t, labels: Tensor | None, items: Tensor | None) -> float | Tensor:
         return whole  # divided by `items` already
     return whole * count_labels(labels, t.causal) / items
 
-# %% ../nbs/20_trainer.ipynb #prepare-inputs
+# %% ../nbs/20_trainer.ipynb #no-loss
 def no_loss(t, inputs: Mapping, outputs: Mapping) -> ValueError:
     "The error for a model that wasn't given labels, or can't use them."
     name, labels = type(t.model).__name__, t.label_names
@@ -1606,7 +1495,7 @@ def no_loss(t, inputs: Mapping, outputs: Mapping) -> ValueError:
         "data_collator that makes one."
     )
 
-# %% ../nbs/20_trainer.ipynb #prepare-inputs-2
+
 def prepare_inputs(inputs, device) -> dict:
     "Tensors on the device."
     if isinstance(inputs, Mapping):
@@ -1649,7 +1538,56 @@ class Steps:
         known = items is not None and self.takes_items
         return {"num_items_in_batch": items} if known else {}
 
-# %% ../nbs/20_trainer.ipynb #predict-batch
+# %% ../nbs/20_trainer.ipynb #remember-signature
+def remember_signature(t):
+    "What the model takes and returns, asked once."
+    t.label_names = (
+        t.args.label_names if t.args.label_names is not None else find_labels(t.model)
+    )
+    t.causal, t.counts_items = is_causal(t.model), counts_items(t.model)
+    t.takes_items = "num_items_in_batch" in inspect.signature(t.compute_loss).parameters
+    problem = getattr(getattr(t.model, "config", None), "problem_type", None)
+    t.smooths = problem != "multi_label_classification"
+    cached = "use_cache" in argument_names(t.model) and not t.args.use_cache
+    t.forward_extra = {"use_cache": False} if cached else {}
+    main = getattr(t.model, "main_input_name", "input_ids")
+    flops = (
+        6 * t.model.num_parameters(exclude_embeddings=True)
+        if hasattr(t.model, "num_parameters")
+        else 0
+    )
+    t.flops = (main, flops)
+
+# %% ../nbs/20_trainer.ipynb #counting
+class Counting:
+    "How batches count."
+
+    def count_items(self, batches: list) -> Tensor | None:
+        "How many labels an update's loss is divided by; None: each batch by its own."
+        counts = self.causal or self.args.label_smoothing_factor or self.counts_items
+        if not (counts or self.compute_loss_func) or "labels" not in batches[0]:
+            return None
+        skip = type(self.model).__name__.endswith("ForCausalLM")
+        n = sum(count_labels(o["labels"], skip) for o in batches).to(self.args.device)
+        return self.accelerator.gather(n).sum() if self.args.world_size > 1 else n
+
+    def count_flos(self, batches: list) -> float:
+        main, flops = self.flops
+        return float(sum(flops * o[main].numel() for o in batches if main in o))
+
+# %% ../nbs/20_trainer.ipynb #scores-of
+def scores_of(outputs, model, ignore_keys: list | None, with_loss: bool):
+    "What a model returned but for the loss and what nobody wants."
+    if not isinstance(outputs, Mapping):
+        found = tuple(outputs)[with_loss:] if isinstance(outputs, tuple) else (outputs,)
+    else:
+        config = getattr(model, "config", None)
+        usual = getattr(config, "keys_to_ignore_at_inference", ["past_key_values"])
+        skip = {"loss", *(usual if ignore_keys is None else ignore_keys)}
+        found = tuple(v for k, v in outputs.items() if k not in skip)
+    return found[0] if len(found) == 1 else found
+
+
 def predict_batch(t, model, inputs, loss_only: bool, ignore_keys) -> tuple:
     "Loss, scores and labels of one batch; None for what there isn't."
     inputs = prepare_inputs(inputs, t.args.device)
@@ -1668,18 +1606,6 @@ def predict_batch(t, model, inputs, loss_only: bool, ignore_keys) -> tuple:
     scores = scores_of(outputs, t.model, ignore_keys, known)
     return loss, scores, labels if known else None
 
-# %% ../nbs/20_trainer.ipynb #scores-of
-def scores_of(outputs, model, ignore_keys: list | None, with_loss: bool):
-    "What a model returned but for the loss and what nobody wants."
-    if not isinstance(outputs, Mapping):
-        found = tuple(outputs)[with_loss:] if isinstance(outputs, tuple) else (outputs,)
-    else:
-        config = getattr(model, "config", None)
-        usual = getattr(config, "keys_to_ignore_at_inference", ["past_key_values"])
-        skip = {"loss", *(usual if ignore_keys is None else ignore_keys)}
-        found = tuple(v for k, v in outputs.items() if k not in skip)
-    return found[0] if len(found) == 1 else found
-
 # %% ../nbs/20_trainer.ipynb #why-not-finite
 def why_not_finite(t, batches: list[Mapping]) -> str:
     "A guess at where a NaN came from."
@@ -1695,10 +1621,8 @@ def why_not_finite(t, batches: list[Mapping]) -> str:
             )
     if not all(p.isfinite().all() for p in t.params):
         return "the weights held NaN before this step"
-    lr, norms = (
-        t.optimizer.param_groups[0]["lr"],
-        series(t.state.log_history, "grad_norm")[1],
-    )
+    lr = t.optimizer.param_groups[0]["lr"]
+    norms = series(t.state.log_history, "grad_norm")[1]
     return (
         f"the learning rate {lr:.3g} may be too high (grad_norm was {norms[-3:]}), or "
         "float16 overflowed: lower it, add warmup_steps, or use bf16"
@@ -1745,6 +1669,92 @@ class RunningLoss:
         total = self.logged + self.sum.item() - self.carried
         return total / max(step - self.start, 0.001)
 
+# %% ../nbs/20_trainer.ipynb #report-trial
+def report_trial(t, metrics: dict):
+    "Tell optuna how it goes. Raises: TrialPruned if the trial isn't worth going on."
+    if t.trial is None:
+        return
+    import optuna
+
+    t.objective = t.compute_objective(dict(metrics))
+    if len(t.trial.study.directions) == 1:
+        t.trial.report(t.objective, t.state.global_step)
+        if t.trial.should_prune():
+            raise optuna.TrialPruned()
+
+# %% ../nbs/20_trainer.ipynb #optimising
+class Tools:
+    "What the loop asks of the Trainer."
+
+    def set_model(self, model: nn.Module):
+        self.model = self.model_wrapped = model.to(self.args.device)
+        remember_signature(self)
+
+    def event(self, name: str, **kwargs):
+        "Tell the callbacks."
+        handler = self.callback_handler
+        if handler.listeners[name] or name in LOWERS:
+            now = self.args, self.state, self.control
+            self.control = handler.call(name, *now, **kwargs)
+
+    def log(self, logs: dict, start_time: float | None = None):
+        "Append to `state.log_history` and tell the callbacks."
+        if self.state.epoch is not None:
+            logs["epoch"] = self.state.epoch
+        self.state.log_history.append({**logs, "step": self.state.global_step})
+        self.event("on_log", logs=logs)
+
+    def is_world_process_zero(self) -> bool:
+        return self.args.process_index == 0
+
+    def speed(self, prefix: str, start: float, rows: int) -> dict:
+        whole = self.args.eval_batch_size * self.args.world_size
+        return speed_metrics(prefix, start, rows, math.ceil(rows / whole))
+
+    def _evaluate(self, skip_scheduler: bool = False) -> dict:
+        metrics = self.evaluate(ignore_keys=self.ignore_keys)
+        report_trial(self, metrics)
+        if isinstance(self.lr_scheduler, ReduceLROnPlateau) and not skip_scheduler:
+            self.lr_scheduler.step(metrics[eval_name(self.args.metric_for_best_model)])
+        return metrics
+
+# %% ../nbs/20_trainer.ipynb #parse-args
+def parse_args(text: str | None) -> dict:
+    "`momentum=0.9,nesterov=True` as a dict."
+    import ast
+
+    pairs = (o.split("=", 1) for o in (text or "").replace(" ", "").split(",") if o)
+    return {k: ast.literal_eval(v) for k, v in pairs}
+
+
+class Optimising:
+    "The Trainer's optimizer and its schedule."
+
+    def create_optimizer(self, model=None):
+        "Replace this in a subclass for an optimizer of your own."
+        if self.optimizer is None:
+            a = self.args
+            groups = decay_groups(model or self.model, a.weight_decay)
+            cls, kwargs = self.optimizer_cls_and_kwargs or optimizer_class(
+                a.optim, a.learning_rate, (a.adam_beta1, a.adam_beta2), a.adam_epsilon,
+                parse_args(a.optim_args))
+            self.optimizer = cls(groups, **kwargs)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        if self.lr_scheduler is None:
+            a, self.made_scheduler = self.args, True
+            warmup = a.get_warmup_steps(num_training_steps)
+            self.lr_scheduler = get_scheduler(
+                a.lr_scheduler_type, optimizer or self.optimizer, warmup,
+                num_training_steps, a.lr_scheduler_kwargs)
+        return self.lr_scheduler
+
+    def _get_learning_rate(self) -> float:
+        if isinstance(self.lr_scheduler, ReduceLROnPlateau):
+            return self.optimizer.param_groups[0]["lr"]
+        return self.lr_scheduler.get_last_lr()[0]
+
 # %% ../nbs/20_trainer.ipynb #update
 def gradients(t, batches: list[Mapping]) -> Tensor:  # the length, before it was cut
     "Gradients of all pieces of an update, clipped. Raises: FloatingPointError."
@@ -1763,6 +1773,45 @@ def gradients(t, batches: list[Mapping]) -> Tensor:  # the length, before it was
     norm = nn.utils.clip_grad_norm_(t.params, t.args.max_grad_norm or math.inf)
     check_finite(t, norm, loss, batches)
     return norm
+
+# %% ../nbs/20_trainer.ipynb #note-best
+def note_best(t, metrics: dict) -> bool:
+    "Was the metric never better? Raises: KeyError if there is no such metric."
+    if t.args.metric_for_best_model is None:
+        return False
+    name = eval_name(t.args.metric_for_best_model)
+    if name not in metrics:
+        raise KeyError(
+            f"metric_for_best_model={t.args.metric_for_best_model!r} is not among the "
+            f"metrics: {', '.join(metrics)}. Does compute_metrics return it?"
+        )
+    value, best = metrics[name], t.state.best_metric
+    sign = 1 if t.args.greater_is_better else -1
+    if best is not None and not sign * value > sign * best:
+        return False
+    if math.isnan(value):
+        return False
+    t.state.best_metric = value
+    if t.args.save_strategy != "no":
+        t.state.best_global_step = t.state.global_step
+    return True
+
+# %% ../nbs/20_trainer.ipynb #log-evaluate-save
+def log_evaluate_save(t):
+    "What the flags ask for, in this order: a checkpoint holds the log before it."
+    step = t.state.global_step
+    if t.control.should_log and step > t.running.since:
+        norm, lr = t.last
+        loss = t.running.take(step, t.accelerator.gather)
+        t.log({"loss": loss, "grad_norm": norm, "learning_rate": lr})
+    if t.control.should_evaluate:
+        metrics = t._evaluate()
+        best = note_best(t, metrics)
+        if t.args.save_strategy == "best":
+            t.control.should_save = best
+    if t.control.should_save:
+        t._save_checkpoint()
+        t.event("on_save")
 
 # %% ../nbs/20_trainer.ipynb #update-2
 def update(
@@ -1789,45 +1838,6 @@ def update(
     t.event("on_step_end")
     log_evaluate_save(t)
 
-# %% ../nbs/20_trainer.ipynb #log-evaluate-save
-def log_evaluate_save(t):
-    "What the flags ask for, in this order: a checkpoint holds the log before it."
-    step = t.state.global_step
-    if t.control.should_log and step > t.running.since:
-        norm, lr = t.last
-        loss = t.running.take(step, t.accelerator.gather)
-        t.log({"loss": loss, "grad_norm": norm, "learning_rate": lr})
-    if t.control.should_evaluate:
-        metrics = t._evaluate()
-        best = note_best(t, metrics)
-        if t.args.save_strategy == "best":
-            t.control.should_save = best
-    if t.control.should_save:
-        t._save_checkpoint()
-        t.event("on_save")
-
-# %% ../nbs/20_trainer.ipynb #note-best
-def note_best(t, metrics: dict) -> bool:
-    "Was the metric never better? Raises: KeyError if there is no such metric."
-    if t.args.metric_for_best_model is None:
-        return False
-    name = eval_name(t.args.metric_for_best_model)
-    if name not in metrics:
-        raise KeyError(
-            f"metric_for_best_model={t.args.metric_for_best_model!r} is not among the "
-            f"metrics: {', '.join(metrics)}. Does compute_metrics return it?"
-        )
-    value, best = metrics[name], t.state.best_metric
-    sign = 1 if t.args.greater_is_better else -1
-    if best is not None and not sign * value > sign * best:
-        return False
-    if math.isnan(value):
-        return False
-    t.state.best_metric = value
-    if t.args.save_strategy != "no":
-        t.state.best_global_step = t.state.global_step
-    return True
-
 # %% ../nbs/20_trainer.ipynb #plan
 @dataclass
 class Plan:
@@ -1847,38 +1857,27 @@ class Plan:
 # %% ../nbs/20_trainer.ipynb #make-plan
 def make_plan(args, loader) -> Plan:
     "Count before starting. Raises: ValueError for a stream without `max_steps`."
-    whole = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    accumulate, most = args.gradient_accumulation_steps, args.max_steps
+    rows = most * args.train_batch_size * accumulate * args.world_size
     if not has_length(loader):
-        if args.max_steps <= 0:
+        if most <= 0:
             raise ValueError(
                 "train_dataset has no length, so the Trainer can't know how many "
                 "steps there are: set max_steps"
             )
-        n = args.max_steps * args.gradient_accumulation_steps
-        return Plan(
-            loader,
-            n,
-            args.max_steps,
-            sys.maxsize,
-            args.max_steps,
-            args.max_steps * whole,
-        )
+        return Plan(loader, most * accumulate, most, sys.maxsize, most, rows)
     if len(loader) == 0:
         raise ValueError(
             f"train_dataset has {len(loader.dataset)} rows, fewer than a batch of "
             f"{args.train_batch_size}, and dataloader_drop_last drops them all"
         )
-    updates = math.ceil(len(loader) / args.gradient_accumulation_steps)
-    if args.max_steps > 0:
-        epochs = math.ceil(args.max_steps / updates)
-        return Plan(
-            loader, len(loader), updates, epochs, args.max_steps, args.max_steps * whole
-        )
-    steps = math.ceil(args.num_train_epochs * updates)
-    rows = len(loader.dataset) * args.num_train_epochs
-    return Plan(
-        loader, len(loader), updates, math.ceil(args.num_train_epochs), steps, rows
-    )
+    updates = math.ceil(len(loader) / accumulate)
+    if most > 0:
+        epochs = math.ceil(most / updates)
+        return Plan(loader, len(loader), updates, epochs, most, rows)
+    epochs, steps = args.num_train_epochs, math.ceil(args.num_train_epochs * updates)
+    rows = len(loader.dataset) * epochs
+    return Plan(loader, len(loader), updates, math.ceil(epochs), steps, rows)
 
 # %% ../nbs/20_trainer.ipynb #run-epoch
 def run_epoch(t, plan: Plan, epoch: int, done: int = 0):
@@ -1951,15 +1950,12 @@ def evaluation_pass(t, loader, loss_only: bool, ignore_keys: list | None) -> dic
     "Losses, scores, labels and inputs of all rows, as arrays or None."
     names = ("losses", "predictions", "label_ids", "inputs")
     found = {name: Gathered(t.accelerator) for name in names}
-    every, main = t.args.eval_accumulation_steps, getattr(
-        t.model, "main_input_name", "input_ids"
-    )
+    every, n = t.args.eval_accumulation_steps, t.args.eval_batch_size
+    main = getattr(t.model, "main_input_name", "input_ids")
     t.callback_handler.known["eval_dataloader"] = loader
     for i, inputs in enumerate(loader):
-        n = t.args.eval_batch_size
-        loss, scores, labels = t.prediction_step(
-            t.model, inputs, loss_only, ignore_keys
-        )
+        step = t.prediction_step(t.model, inputs, loss_only, ignore_keys)
+        loss, scores, labels = step
         found["losses"].add(None if loss is None else loss.repeat(n), pad=False)
         if scores is not None and t.preprocess_logits_for_metrics is not None:
             scores = t.preprocess_logits_for_metrics(scores, labels)
@@ -1974,33 +1970,31 @@ def evaluation_pass(t, loader, loss_only: bool, ignore_keys: list | None) -> dic
     return {name: g.all() for name, g in found.items()}
 
 # %% ../nbs/20_trainer.ipynb #summarise
+def own_metrics(t, found: dict) -> dict[str, float]:
+    "What `compute_metrics` makes of the scores. Raises: TypeError if it's no dict."
+    if t.compute_metrics is None:
+        return {}
+    if found["predictions"] is None or found["label_ids"] is None:
+        return {}
+    losses = found["losses"] if "loss" in t.args.include_for_metrics else None
+    p = EvalPrediction(
+        found["predictions"], found["label_ids"], inputs=found["inputs"], losses=losses
+    )
+    metrics = t.compute_metrics(p)
+    if not isinstance(metrics, Mapping):
+        raise TypeError(
+            f"compute_metrics returned {type(metrics).__name__}; it should return "
+            "a dict, as {'accuracy': 0.9}"
+        )
+    return dict(plain(metrics))
+
+
 def summarise(t, found: dict, prefix: str) -> dict[str, float]:
     "The mean loss, and what `compute_metrics` makes of the scores."
-    metrics = {}
-    if (
-        t.compute_metrics
-        and found["predictions"] is not None
-        and found["label_ids"] is not None
-    ):
-        wanted = t.args.include_for_metrics
-        extra = {
-            "inputs": found["inputs"],
-            "losses": found["losses"] if "loss" in wanted else None,
-        }
-        metrics = t.compute_metrics(
-            EvalPrediction(found["predictions"], found["label_ids"], **extra)
-        )
-        if not isinstance(metrics, Mapping):
-            raise TypeError(
-                f"compute_metrics returned {type(metrics).__name__}; it should return "
-                "a dict, as {'accuracy': 0.9}"
-            )
-    metrics = dict(plain(metrics))
-    if found["losses"] is not None:
-        losses = found["losses"][np.isfinite(found["losses"])]
-        use = (
-            losses if t.args.logging_nan_inf_filter and len(losses) else found["losses"]
-        )
+    metrics, losses = own_metrics(t, found), found["losses"]
+    if losses is not None:
+        good = losses[np.isfinite(losses)]
+        use = good if t.args.logging_nan_inf_filter and len(good) else losses
         metrics = {f"{prefix}_loss": use.mean().item()} | metrics
     named = lambda k: k if k.startswith(f"{prefix}_") else f"{prefix}_{k}"
     return {named(k): v for k, v in metrics.items()}
@@ -2016,7 +2010,7 @@ def prepare_evaluation(t):
             t.model.to(dtype)
     t.model.eval()
 
-# %% ../nbs/20_trainer.ipynb #evaluation
+
 def evaluation_loop(
     t, loader, loss_only: bool | None, ignore_keys, prefix: str
 ) -> EvalLoopOutput:
@@ -2064,6 +2058,140 @@ class Evaluation:
         return evaluation_loop(self, dataloader, prediction_loss_only, ignore_keys,
                                metric_key_prefix)
 
+# %% ../nbs/20_trainer.ipynb #flush
+def flush(folder: str):
+    "Wait until the files of a folder are on the disk itself."
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), "r+b") as f:
+            os.fsync(f.fileno())
+
+
+def hidden(path: str, kind: str) -> str:
+    "A name beside `path` that no one takes for a checkpoint."
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(folder, f".{name}.{kind}")
+
+
+def remove_folder(path: str):
+    "Delete a folder, so that it's never seen half-deleted."
+    gone = hidden(path, "tmp")
+    shutil.rmtree(gone, ignore_errors=True)
+    os.replace(path, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+# %% ../nbs/20_trainer.ipynb #publish
+def publish(tmp: str, path: str):
+    "Give a finished folder its name; one that had it before is deleted afterwards."
+    flush(tmp)
+    old = hidden(path, "old")
+    shutil.rmtree(old, ignore_errors=True)
+    if os.path.exists(path):
+        os.replace(path, old)
+    os.replace(tmp, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def tidy(folder: str):
+    "Clear away what a killed process has left half-done."
+    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+        m = re.fullmatch(r"\.(checkpoint-\d+)\.(tmp|old)", name)
+        if m is None:
+            continue
+        path, whole = os.path.join(folder, name), os.path.join(folder, m[1])
+        if m[2] == "old" and not os.path.exists(whole):
+            os.replace(path, whole)  # killed between two renames
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+# %% ../nbs/20_trainer.ipynb #whole-folder
+@contextmanager
+def whole_folder(
+    path: str,
+    main: bool = True,  # is this the process that makes and renames it?
+    wait: Callable = lambda: None,  # returns when all processes have come here
+):
+    "A folder to write in, which becomes `path` if all goes well. Raises: OSError."
+    tmp = hidden(path, "tmp")
+    try:
+        if main:
+            shutil.rmtree(tmp, ignore_errors=True)
+            os.makedirs(tmp)
+        wait()
+        yield tmp
+        wait()
+        if main:
+            publish(tmp, path)
+        wait()
+    except BaseException as e:
+        if main:
+            shutil.rmtree(tmp, ignore_errors=True)
+        if not isinstance(e, (OSError, RuntimeError)):
+            raise
+        raise not_written(path, e) from e
+
+
+def not_written(path: str, e: Exception) -> OSError:
+    "The error for a checkpoint that could not be written: it says which ones are left."
+    others = [os.path.basename(o) for o in checkpoints(os.path.dirname(path))]
+    kept = f"whole and usable: {', '.join(others)}"
+    text = (f"{os.path.basename(path)} was not written: {e}. Make room or choose "
+            f"another output_dir; {kept if others else 'there is no other yet'}")
+    return OSError(getattr(e, "errno", None), text, path)
+
+# %% ../nbs/20_trainer.ipynb #checkpoints
+def checkpoints(
+    folder: str,
+    by_time: bool = False,  # order them by when they were written; False: by number
+) -> list[str]:  # paths, oldest first
+    "The checkpoints in a folder."
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    found = [
+        (int(m[1]), n) for n in names if (m := re.fullmatch(r"checkpoint-(\d+)", n))
+    ]
+    paths = [os.path.join(folder, n) for _, n in sorted(found)]
+    return sorted(paths, key=lambda p: os.stat(p).st_mtime_ns) if by_time else paths
+
+
+def get_last_checkpoint(folder: str) -> str | None:
+    "The checkpoint with the highest number, or None."
+    return next(reversed(checkpoints(folder)), None)
+
+
+def rotate_checkpoints(
+    folder: str,
+    limit: int | None,  # how many may stay; None or 0: all
+    best: str | None = None,  # a checkpoint that stays in any case
+):
+    "Delete the oldest checkpoints; the newest and the best stay."
+    paths, name = checkpoints(folder, by_time=True), os.path.basename
+    keep = {name(p) for p in (*paths[-1:], best) if p}  # folders have several spellings
+    old = [p for p in paths if name(p) not in keep]
+    for p in old[: max(0, len(paths) - limit)] if limit and limit > 0 else []:
+        remove_folder(p)
+
+# %% ../nbs/20_trainer.ipynb #load-pt
+def load_pt(path: str):
+    "Read what `torch.save` wrote, without running code from it. Raises: OSError."
+    array = (np._core if hasattr(np, "_core") else np.core).multiarray
+    names = [array._reconstruct, np.ndarray, np.dtype, type(np.dtype(np.uint32))]
+    try:
+        with torch.serialization.safe_globals(names):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as e:
+        first = str(e).splitlines()[0]
+        raise OSError(
+            f"{path} can't be read ({first}): it is damaged or no file of a "
+            "checkpoint. Resume from an earlier one."
+        ) from e
+
+
+def as_lists(state: dict) -> dict:
+    "A state of randomness without NumPy arrays, for a file."
+    kind, keys, *rest = state["numpy"]
+    return {**state, "numpy": (kind, np.asarray(keys).tolist(), *rest)}
+
 # %% ../nbs/20_trainer.ipynb #write-model
 def write_model(t, folder: str):
     "Weights, config, tokenizer and settings."
@@ -2102,24 +2230,17 @@ def states_of(t) -> dict:
 # %% ../nbs/20_trainer.ipynb #rng-file
 def rng_file(args) -> str:
     "The name of the file with this process's randomness."
-    return (
-        "rng_state.pth"
-        if args.world_size == 1
-        else f"rng_state_{args.process_index}.pth"
-    )
+    one = args.world_size == 1
+    return "rng_state.pth" if one else f"rng_state_{args.process_index}.pth"
 
 
 def write_randomness(t, folder: str):
     "The states now, as the epoch began, and before the batch that is made already."
     notes = {"epoch_start": t.epoch_start, "pending": t.tape.before}
     notes = {k: as_lists(v) for k, v in notes.items() if v is not None}
-    notes["loop"] = dict(
-        sum=t.running.sum.item(),
-        since=t.running.since,
-        last=t.last,
-        ended=t.epoch_ended,
-        place=t.place,
-    )
+    r = t.running
+    notes["loop"] = dict(sum=r.sum.item(), since=r.since, last=t.last,
+                         ended=t.epoch_ended, place=t.place)
     torch.save(as_lists(rng_state()) | notes, os.path.join(folder, rng_file(t.args)))
 
 # %% ../nbs/20_trainer.ipynb #load-weights
@@ -2142,7 +2263,52 @@ def save_checkpoint(t):
     if t.args.should_save:
         rotate_checkpoints(home, t.args.save_total_limit, state.best_model_checkpoint)
 
-# %% ../nbs/20_trainer.ipynb #restore-state
+# %% ../nbs/20_trainer.ipynb #saving-2
+class Saving:
+    "The Trainer's files."
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
+        "Weights, config, tokenizer and settings, as `from_pretrained` wants them."
+        if self.args.should_save:
+            write_model(self, output_dir or self.args.output_dir)
+
+    def save_state(self):
+        "`trainer_state.json` in the output folder."
+        if self.args.should_save:
+            self.state.save_to_json(
+                os.path.join(self.args.output_dir, "trainer_state.json")
+            )
+
+    def log_metrics(self, split: str, metrics: dict):
+        "Print what `train`, `evaluate` or `predict` found."
+        if self.args.should_log:
+            print(f"***** {split} metrics *****", readable(metrics), sep="\n")
+
+    def save_metrics(self, split: str, metrics: dict, combined: bool = True):
+        "Write it to `{split}_results.json`, and add it to `all_results.json`."
+        if self.args.should_save:
+            write_metrics(self.args.output_dir, split, metrics, combined)
+
+    def _save_checkpoint(self, model=None, trial=None):
+        save_checkpoint(self)
+
+    def _get_output_dir(self, trial=None) -> str:
+        return self.run_dir or self.args.output_dir
+
+    def _load_best_model(self):
+        load_weights(self.model, self.state.best_model_checkpoint)
+
+# %% ../nbs/20_trainer.ipynb #saving
+def write_metrics(folder: str, split: str, metrics: dict, combined: bool):
+    "One file per part, and one for all."
+    os.makedirs(folder, exist_ok=True)
+    write_json(metrics, os.path.join(folder, f"{split}_results.json"))
+    if combined:
+        path = os.path.join(folder, "all_results.json")
+        before = read_json(path) if os.path.exists(path) else {}
+        write_json(before | metrics, path)
+
+# %% ../nbs/20_trainer.ipynb #load-weights-2
 def load_weights(model: nn.Module, folder: str):
     "Put a checkpoint's weights into a model. Raises: ValueError if they don't fit."
     tensors = {}
@@ -2154,9 +2320,7 @@ def load_weights(model: nn.Module, folder: str):
     missing, unknown = model.load_state_dict(tensors, strict=False)
     own = model.state_dict()
     there = {own[k].data_ptr() for k in tensors if k in own}
-    missing = [
-        k for k in missing if own[k].data_ptr() not in there
-    ]  # the others are tied
+    missing = [k for k in missing if own[k].data_ptr() not in there]  # others are tied
     if missing or unknown or report.unexpected or report.mismatched:
         raise ValueError(
             f"the weights in {folder} are not of this {type(model).__name__}: missing "
@@ -2228,215 +2392,21 @@ def restore_progress(t, folder: str):
             "%s is not in %s: random numbers will differ", rng_file(t.args), folder
         )
 
-# %% ../nbs/20_trainer.ipynb #saving
-def write_metrics(folder: str, split: str, metrics: dict, combined: bool):
-    "One file per part, and one for all."
-    os.makedirs(folder, exist_ok=True)
-    write_json(metrics, os.path.join(folder, f"{split}_results.json"))
-    if combined:
-        path = os.path.join(folder, "all_results.json")
-        before = read_json(path) if os.path.exists(path) else {}
-        write_json(before | metrics, path)
-
-# %% ../nbs/20_trainer.ipynb #saving-2
-class Saving:
-    "The Trainer's files."
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
-        "Weights, config, tokenizer and settings, as `from_pretrained` wants them."
-        if self.args.should_save:
-            write_model(self, output_dir or self.args.output_dir)
-
-    def save_state(self):
-        "`trainer_state.json` in the output folder."
-        if self.args.should_save:
-            self.state.save_to_json(
-                os.path.join(self.args.output_dir, "trainer_state.json")
-            )
-
-    def log_metrics(self, split: str, metrics: dict):
-        "Print what `train`, `evaluate` or `predict` found."
-        if self.args.should_log:
-            print(f"***** {split} metrics *****", readable(metrics), sep="\n")
-
-    def save_metrics(self, split: str, metrics: dict, combined: bool = True):
-        "Write it to `{split}_results.json`, and add it to `all_results.json`."
-        if self.args.should_save:
-            write_metrics(self.args.output_dir, split, metrics, combined)
-
-    def _save_checkpoint(self, model=None, trial=None):
-        save_checkpoint(self)
-
-    def _get_output_dir(self, trial=None) -> str:
-        return self.run_dir or self.args.output_dir
-
-    def _load_best_model(self):
-        load_weights(self.model, self.state.best_model_checkpoint)
-
-# %% ../nbs/20_trainer.ipynb #bestrun
-class BestRun(NamedTuple):
-    "The best of a search."
-
-    run_id: str
-    objective: float | list[float]
-    hyperparameters: dict[str, Any]
-    run_summary: Any = None
-
-
-def default_hp_space(trial) -> dict:
-    "Settings that are tried if nobody says which."
-    return {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-6, 1e-4, log=True),
-        "num_train_epochs": trial.suggest_int("num_train_epochs", 1, 5),
-        "seed": trial.suggest_int("seed", 1, 40),
-        "per_device_train_batch_size": trial.suggest_categorical(
-            "per_device_train_batch_size", [4, 8, 16, 32, 64]
-        ),
-    }
-
-
-def default_compute_objective(metrics: dict) -> float:
-    "The sum of the metrics, or the loss if there are none."
-    speed = lambda k: k.endswith(("_runtime", "_per_second"))
-    rest = {
-        k: v
-        for k, v in metrics.items()
-        if k not in ("eval_loss", "epoch") and not speed(k)
-    }
-    return sum(rest.values()) if rest else metrics["eval_loss"]
-
-# %% ../nbs/20_trainer.ipynb #run-trial
-def run_trial(t, trial, space: Callable, name: Callable | None):
-    "Train with proposed settings; returns how good they are."
-    before = dict(vars(t.args))
-    t.run_dir = os.path.join(
-        t.args.output_dir, name(trial) if name else f"run-{trial.number}"
-    )
-    try:
-        for k, v in space(trial).items():
-            if not hasattr(t.args, k):
-                raise ValueError(
-                    f"hp_space proposes {k!r}, which TrainingArguments doesn't have"
-                )
-            old = getattr(t.args, k)
-            setattr(
-                t.args, k, v if old is None or isinstance(old, Enum) else type(old)(v)
-            )
-        settle(t.args)
-        t.objective = None
-        t.train(trial=trial)
-        if t.objective is None:
-            t.objective = t.compute_objective(t.evaluate())
-        return t.objective
-    finally:
-        vars(t.args).clear()
-        vars(t.args).update(before)
-        t.run_dir = None
-
-# %% ../nbs/20_trainer.ipynb #hyperparameter-search
-def hyperparameter_search(
-    t,
-    hp_space=None,
-    compute_objective=None,
-    n_trials=20,
-    direction="minimize",
-    backend=None,
-    hp_name=None,
-    **kwargs,
-) -> BestRun | list[BestRun]:
-    "Raises: RuntimeError without model_init, ValueError for another backend."
-    import optuna
-
-    if t.model_init is None:
-        raise RuntimeError(
-            "a search trains many models: pass model_init=… instead of model=…"
-        )
-    if backend not in (None, "optuna"):
-        raise ValueError(f"backend={backend!r}: only optuna is supported")
-    t.compute_objective = compute_objective or default_compute_objective
-    several = isinstance(direction, (list, tuple))
-    goal = {"directions": direction} if several else {"direction": direction}
-    how = {
-        k: kwargs.pop(k) for k in ("timeout", "n_jobs", "gc_after_trial") if k in kwargs
-    }
-    study = optuna.create_study(**goal, **kwargs)
-    one = lambda trial: run_trial(t, trial, hp_space or default_hp_space, hp_name)
-    study.optimize(one, n_trials=n_trials, **how)
-    best = study.best_trials if several else [study.best_trial]
-    runs = [
-        BestRun(str(o.number), o.values if several else o.value, o.params) for o in best
-    ]
-    return runs if several else runs[0]
-
-# %% ../nbs/20_trainer.ipynb #make-accelerator
-def make_accelerator(args, model):
-    "accelerate's engine: devices, processes, precision."
-    from accelerate import (
-        Accelerator,
-        DataLoaderConfiguration,
-        DistributedDataParallelKwargs,
-    )
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    vars(args).pop("processes", None)
-    unused = args.ddp_find_unused_parameters
-    if (
-        unused is None
-    ):  # with checkpointing, a layer runs twice, which this check mistakes
-        unused = not args.gradient_checkpointing
-    ddp = {"find_unused_parameters": unused}
-    if args.ddp_bucket_cap_mb is not None:
-        ddp["bucket_cap_mb"] = args.ddp_bucket_cap_mb
-    if args.ddp_broadcast_buffers is not None:
-        ddp["broadcast_buffers"] = args.ddp_broadcast_buffers
-    args.processes  # noqa: B018: accelerate must know of `use_cpu` first
-    precision = "fp16" if args.fp16 else "bf16" if args.bf16 else None
-    data = DataLoaderConfiguration(data_seed=args.data_seed, use_seedable_sampler=True)
-    handlers = [DistributedDataParallelKwargs(**ddp)]
-    return Accelerator(
-        cpu=args.use_cpu,
-        mixed_precision=precision,
-        dataloader_config=data,
-        kwargs_handlers=handlers,
-    )
-
-# %% ../nbs/20_trainer.ipynb #check-trainer
-def check_trainer(t):
-    "Raises: ValueError, RuntimeError for arguments that can't work together."
-    args, name = t.args, type(t.model).__name__
-    if args.eval_strategy != "no" and t.eval_dataset is None:
-        raise ValueError(
-            f"eval_strategy={args.eval_strategy.value!r} needs eval_dataset=…"
-        )
-    if t.model_init is not None and any(
-        o is not None for o in (t.optimizer, t.lr_scheduler)
-    ):
-        raise RuntimeError(
-            "model_init makes a new model for each run, so optimizers=… can't be "
-            "given: override create_optimizer instead"
-        )
-    if args.save_strategy == "best" and args.metric_for_best_model is None:
-        raise ValueError("save_strategy='best' needs metric_for_best_model")
-    if not callable(t.data_collator):
-        raise TypeError(
-            f"data_collator is {type(t.data_collator).__name__}, not a function"
-        )
-    heads = {"labels", "label"} & set(argument_names(t.model)) or t.label_names
-    if isinstance(t.model, PreTrainedModel) and not heads:
-        raise ValueError(
-            f"{name} has no head, so it has no loss: use a class for a task, as "
-            f"{name.removesuffix('Model')}ForSequenceClassification"
-        )
-    if (
-        t.train_dataset is not None
-        and not has_length(t.train_dataset)
-        and args.max_steps <= 0
-    ):
-        raise ValueError(
-            "train_dataset has no length, so the number of steps is unknown: set "
-            "max_steps"
-        )
+# %% ../nbs/20_trainer.ipynb #align-tokens-2
+def align_tokens(model, tokenizer):
+    "Let the model's config know the tokenizer's special tokens; a line says which."
+    config, changed = getattr(model, "config", None), {}
+    generation = getattr(model, "generation_config", None)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        token = getattr(tokenizer, name, None)
+        for c in (config, generation):
+            old = getattr(c, name, None)
+            known = old if isinstance(old, list) else [old]
+            if token is not None and c is not None and token not in known:
+                setattr(c, name, token)
+                changed[name] = token
+    if changed:
+        logger.warning("the model's config takes the tokenizer's %s", changed)
 
 # %% ../nbs/20_trainer.ipynb #align-tokens
 def check_writable(folder: str):
@@ -2453,43 +2423,26 @@ def check_writable(folder: str):
             folder,
         ) from e
 
-# %% ../nbs/20_trainer.ipynb #align-tokens-2
-def align_tokens(model, tokenizer):
-    "Let the model's config know the tokenizer's special tokens; a line says which."
-    config, changed = getattr(model, "config", None), {}
-    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        token = getattr(tokenizer, name, None)
-        for c in (config, getattr(model, "generation_config", None)):
-            old = getattr(c, name, None)
-            if (
-                token is not None
-                and c is not None
-                and token not in (old if isinstance(old, list) else [old])
-            ):
-                setattr(c, name, token)
-                changed[name] = token
-    if changed:
-        logger.warning("the model's config takes the tokenizer's %s", changed)
-
-# %% ../nbs/20_trainer.ipynb #remember-signature
-def remember_signature(t):
-    "What the model takes and returns, asked once."
-    t.label_names = (
-        t.args.label_names if t.args.label_names is not None else find_labels(t.model)
-    )
-    t.causal, t.counts_items = is_causal(t.model), counts_items(t.model)
-    t.takes_items = "num_items_in_batch" in inspect.signature(t.compute_loss).parameters
-    problem = getattr(getattr(t.model, "config", None), "problem_type", None)
-    t.smooths = problem != "multi_label_classification"
-    cached = "use_cache" in argument_names(t.model) and not t.args.use_cache
-    t.forward_extra = {"use_cache": False} if cached else {}
-    main = getattr(t.model, "main_input_name", "input_ids")
-    flops = (
-        6 * t.model.num_parameters(exclude_embeddings=True)
-        if hasattr(t.model, "num_parameters")
-        else 0
-    )
-    t.flops = (main, flops)
+# %% ../nbs/20_trainer.ipynb #run-epochs
+def begin_state(t, plan: Plan, checkpoint: str | None):
+    "Where the run is: at its beginning, or where the checkpoint was."
+    t.state, t.resumed, t.epoch_ended, t.epoch_start = TrainerState(), None, True, None
+    t.place = 0, 0  # the epoch, and how many of its updates are done
+    t.tape.queue = []
+    if checkpoint:
+        restore_state(t, checkpoint)
+        restore_progress(t, checkpoint)
+    else:
+        whole_steps(t.state, t.args, plan.steps)
+    t.state.train_batch_size, t.state.max_steps = t.args.train_batch_size, plan.steps
+    t.state.num_train_epochs = plan.epochs
+    t.state.is_world_process_zero = t.args.process_index == 0
+    t.state.is_local_process_zero = t.args.local_process_index == 0
+    t.running = RunningLoss(t.args.device, t.state.global_step)
+    if loop := (t.resumed or {}).get("loop"):
+        t.running.sum += loop["sum"]
+        t.running.carried, t.running.since = loop["sum"], loop["since"]
+        t.epoch_ended, t.last, t.place = loop["ended"], loop["last"], loop["place"]
 
 # %% ../nbs/20_trainer.ipynb #prepare-run
 def prepare_run(t, checkpoint: str | None) -> Plan:
@@ -2520,27 +2473,6 @@ def prepare_run(t, checkpoint: str | None) -> Plan:
         train_dataloader=plan.loader,
     )
     return plan
-
-# %% ../nbs/20_trainer.ipynb #run-epochs
-def begin_state(t, plan: Plan, checkpoint: str | None):
-    "Where the run is: at its beginning, or where the checkpoint was."
-    t.state, t.resumed, t.epoch_ended, t.epoch_start = TrainerState(), None, True, None
-    t.place = 0, 0  # the epoch, and how many of its updates are done
-    t.tape.queue = []
-    if checkpoint:
-        restore_state(t, checkpoint)
-        restore_progress(t, checkpoint)
-    else:
-        whole_steps(t.state, t.args, plan.steps)
-    t.state.train_batch_size, t.state.max_steps = t.args.train_batch_size, plan.steps
-    t.state.num_train_epochs = plan.epochs
-    t.state.is_world_process_zero = t.args.process_index == 0
-    t.state.is_local_process_zero = t.args.local_process_index == 0
-    t.running = RunningLoss(t.args.device, t.state.global_step)
-    if loop := (t.resumed or {}).get("loop"):
-        t.running.sum += loop["sum"]
-        t.running.carried, t.running.since = loop["sum"], loop["since"]
-        t.epoch_ended, t.last, t.place = loop["ended"], loop["last"], loop["place"]
 
 # %% ../nbs/20_trainer.ipynb #run-epochs-2
 def run_epochs(t, plan: Plan):
@@ -2622,108 +2554,123 @@ class Running:
         finally:
             leave(self)
 
-# %% ../nbs/20_trainer.ipynb #report-trial
-def report_trial(t, metrics: dict):
-    "Tell optuna how it goes. Raises: TrialPruned if the trial isn't worth going on."
-    if t.trial is None:
-        return
+# %% ../nbs/20_trainer.ipynb #bestrun
+class BestRun(NamedTuple):
+    "The best of a search."
+
+    run_id: str
+    objective: float | list[float]
+    hyperparameters: dict[str, Any]
+    run_summary: Any = None
+
+
+def default_hp_space(trial) -> dict:
+    "Settings that are tried if nobody says which."
+    sizes = [4, 8, 16, 32, 64]
+    name = "per_device_train_batch_size"
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-6, 1e-4, log=True),
+        "num_train_epochs": trial.suggest_int("num_train_epochs", 1, 5),
+        "seed": trial.suggest_int("seed", 1, 40),
+        name: trial.suggest_categorical(name, sizes),
+    }
+
+
+def default_compute_objective(metrics: dict) -> float:
+    "The sum of the metrics, or the loss if there are none."
+    names = [k for k in metrics if k not in ("eval_loss", "epoch")]
+    rest = [metrics[k] for k in names if not k.endswith(("_runtime", "_per_second"))]
+    return sum(rest) if rest else metrics["eval_loss"]
+
+# %% ../nbs/20_trainer.ipynb #run-trial
+def propose(args, space: dict):
+    "Put proposed values into the settings. Raises: ValueError for an unknown name."
+    for k, v in space.items():
+        if not hasattr(args, k):
+            raise ValueError(
+                f"hp_space proposes {k!r}, which TrainingArguments doesn't have"
+            )
+        old = getattr(args, k)
+        plain = old is None or isinstance(old, Enum)
+        setattr(args, k, v if plain else type(old)(v))
+    settle(args)
+
+
+def run_trial(t, trial, space: Callable, name: Callable | None):
+    "Train with proposed settings; returns how good they are."
+    before, own = dict(vars(t.args)), name(trial) if name else f"run-{trial.number}"
+    t.run_dir = os.path.join(t.args.output_dir, own)
+    try:
+        propose(t.args, space(trial))
+        t.objective = None
+        t.train(trial=trial)
+        if t.objective is None:
+            t.objective = t.compute_objective(t.evaluate())
+        return t.objective
+    finally:
+        vars(t.args).clear()
+        vars(t.args).update(before)
+        t.run_dir = None
+
+# %% ../nbs/20_trainer.ipynb #hyperparameter-search
+def hyperparameter_search(
+    t, hp_space=None, compute_objective=None, n_trials=20, direction="minimize",
+    backend=None, hp_name=None, **kwargs,
+) -> BestRun | list[BestRun]:
+    "Raises: RuntimeError without model_init, ValueError for another backend."
     import optuna
 
-    t.objective = t.compute_objective(dict(metrics))
-    if len(t.trial.study.directions) == 1:
-        t.trial.report(t.objective, t.state.global_step)
-        if t.trial.should_prune():
-            raise optuna.TrialPruned()
+    if t.model_init is None:
+        raise RuntimeError(
+            "a search trains many models: pass model_init=… instead of model=…"
+        )
+    if backend not in (None, "optuna"):
+        raise ValueError(f"backend={backend!r}: only optuna is supported")
+    t.compute_objective = compute_objective or default_compute_objective
+    several = isinstance(direction, (list, tuple))
+    goal = {"directions": direction} if several else {"direction": direction}
+    own = ("timeout", "n_jobs", "gc_after_trial")
+    how = {k: kwargs.pop(k) for k in own if k in kwargs}
+    study = optuna.create_study(**goal, **kwargs)
+    one = lambda trial: run_trial(t, trial, hp_space or default_hp_space, hp_name)
+    study.optimize(one, n_trials=n_trials, **how)
+    best = study.best_trials if several else [study.best_trial]
+    runs = [
+        BestRun(str(o.number), o.values if several else o.value, o.params) for o in best
+    ]
+    return runs if several else runs[0]
 
-# %% ../nbs/20_trainer.ipynb #optimising
-class Tools:
-    "What the loop asks of the Trainer."
-
-    def set_model(self, model: nn.Module):
-        self.model = self.model_wrapped = model.to(self.args.device)
-        remember_signature(self)
-
-    def event(self, name: str, **kwargs):
-        "Tell the callbacks."
-        handler = self.callback_handler
-        if handler.listeners[name] or name in LOWERS:
-            now = self.args, self.state, self.control
-            self.control = handler.call(name, *now, **kwargs)
-
-    def log(self, logs: dict, start_time: float | None = None):
-        "Append to `state.log_history` and tell the callbacks."
-        if self.state.epoch is not None:
-            logs["epoch"] = self.state.epoch
-        self.state.log_history.append({**logs, "step": self.state.global_step})
-        self.event("on_log", logs=logs)
-
-    def is_world_process_zero(self) -> bool:
-        return self.args.process_index == 0
-
-    def speed(self, prefix: str, start: float, rows: int) -> dict:
-        whole = self.args.eval_batch_size * self.args.world_size
-        return speed_metrics(prefix, start, rows, math.ceil(rows / whole))
-
-    def _evaluate(self, skip_scheduler: bool = False) -> dict:
-        metrics = self.evaluate(ignore_keys=self.ignore_keys)
-        report_trial(self, metrics)
-        if isinstance(self.lr_scheduler, ReduceLROnPlateau) and not skip_scheduler:
-            self.lr_scheduler.step(metrics[eval_name(self.args.metric_for_best_model)])
-        return metrics
-
-# %% ../nbs/20_trainer.ipynb #optimising-2
-class Optimising:
-    "The Trainer's optimizer and its schedule."
-
-    def create_optimizer(self, model=None):
-        "Replace this in a subclass for an optimizer of your own."
-        if self.optimizer is None:
-            a = self.args
-            groups = decay_groups(model or self.model, a.weight_decay)
-            cls, kwargs = self.optimizer_cls_and_kwargs or optimizer_class(
-                a.optim, a.learning_rate, (a.adam_beta1, a.adam_beta2), a.adam_epsilon,
-                parse_args(a.optim_args))
-            self.optimizer = cls(groups, **kwargs)
-        return self.optimizer
-
-    def create_scheduler(self, num_training_steps: int, optimizer=None):
-        if self.lr_scheduler is None:
-            a, self.made_scheduler = self.args, True
-            warmup = a.get_warmup_steps(num_training_steps)
-            self.lr_scheduler = get_scheduler(
-                a.lr_scheduler_type, optimizer or self.optimizer, warmup,
-                num_training_steps, a.lr_scheduler_kwargs)
-        return self.lr_scheduler
-
-    def _get_learning_rate(self) -> float:
-        if isinstance(self.lr_scheduler, ReduceLROnPlateau):
-            return self.optimizer.param_groups[0]["lr"]
-        return self.lr_scheduler.get_last_lr()[0]
-
-# %% ../nbs/20_trainer.ipynb #counting
-class Counting:
-    "How batches count."
-
-    def count_items(self, batches: list) -> Tensor | None:
-        "How many labels an update's loss is divided by; None: each batch by its own."
-        counts = self.causal or self.args.label_smoothing_factor or self.counts_items
-        if not (counts or self.compute_loss_func) or "labels" not in batches[0]:
-            return None
-        skip = type(self.model).__name__.endswith("ForCausalLM")
-        n = sum(count_labels(o["labels"], skip) for o in batches).to(self.args.device)
-        return self.accelerator.gather(n).sum() if self.args.world_size > 1 else n
-
-    def count_flos(self, batches: list) -> float:
-        main, flops = self.flops
-        return float(sum(flops * o[main].numel() for o in batches if main in o))
-
-# %% ../nbs/20_trainer.ipynb #parse-args
-def parse_args(text: str | None) -> dict:
-    "`momentum=0.9,nesterov=True` as a dict."
-    import ast
-
-    pairs = (o.split("=", 1) for o in (text or "").replace(" ", "").split(",") if o)
-    return {k: ast.literal_eval(v) for k, v in pairs}
+# %% ../nbs/20_trainer.ipynb #check-trainer
+def check_trainer(t):
+    "Raises: ValueError, RuntimeError for arguments that can't work together."
+    args, name, data = t.args, type(t.model).__name__, t.train_dataset
+    if args.eval_strategy != "no" and t.eval_dataset is None:
+        raise ValueError(
+            f"eval_strategy={args.eval_strategy.value!r} needs eval_dataset=…"
+        )
+    given = t.optimizer is not None or t.lr_scheduler is not None
+    if t.model_init is not None and given:
+        raise RuntimeError(
+            "model_init makes a new model for each run, so optimizers=… can't be "
+            "given: override create_optimizer instead"
+        )
+    if args.save_strategy == "best" and args.metric_for_best_model is None:
+        raise ValueError("save_strategy='best' needs metric_for_best_model")
+    if not callable(t.data_collator):
+        raise TypeError(
+            f"data_collator is {type(t.data_collator).__name__}, not a function"
+        )
+    heads = {"labels", "label"} & set(argument_names(t.model)) or t.label_names
+    if isinstance(t.model, PreTrainedModel) and not heads:
+        raise ValueError(
+            f"{name} has no head, so it has no loss: use a class for a task, as "
+            f"{name.removesuffix('Model')}ForSequenceClassification"
+        )
+    if data is not None and not has_length(data) and args.max_steps <= 0:
+        raise ValueError(
+            "train_dataset has no length, so the number of steps is unknown: set "
+            "max_steps"
+        )
 
 # %% ../nbs/20_trainer.ipynb #extras
 class Extras:
@@ -2848,9 +2795,7 @@ class Seq2SeqTrainingArguments(TrainingArguments):
     "Settings for a model that is judged by what it writes."
 
     predict_with_generate: bool = False  # metrics get written tokens instead of scores
-    generation_max_length: int | None = (
-        None  # None: as the model's generation_config says
-    )
+    generation_max_length: int | None = None  # None: as in the generation_config
     generation_num_beams: int | None = None
     generation_config: Any = None  # a GenerationConfig, or a folder that has one
     sortish_sampler: bool = False  # accepted, without effect
@@ -2859,6 +2804,22 @@ class Seq2SeqTrainingArguments(TrainingArguments):
 def pad_to(x: Tensor, n: int, value: int) -> Tensor:  # (b, n or more)
     "Rows of at least `n` tokens."
     return F.pad(x, (0, max(0, n - x.shape[-1])), value=value)
+
+# %% ../nbs/20_trainer.ipynb #written-2
+def written(t, inputs: dict, labels) -> tuple:  # (b, n) tokens; labels as long
+    "What the model writes from `inputs`. Raises: ValueError without a pad token."
+    skip = {*t.label_names, "decoder_input_ids", "decoder_attention_mask"}
+    prompt = {k: v for k, v in inputs.items() if k not in skip}
+    tokens = t.model.generate(**prompt, **t.how)
+    pad = getattr(t.processing_class or t.model.config, "pad_token_id", None)
+    pad = getattr(t.processing_class, "eos_token_id", None) if pad is None else pad
+    if pad is None:
+        raise ValueError(
+            "texts of different length need a pad_token_id, in the tokenizer or "
+            "in the model's config"
+        )
+    n = t.how.get("max_length") or t.how.get("max_new_tokens", 0) + 1
+    return pad_to(tokens, n, pad), None if labels is None else pad_to(labels, n, pad)
 
 # %% ../nbs/20_trainer.ipynb #seq2seqtrainer
 def read_generation(config):
@@ -2904,22 +2865,3 @@ class Seq2SeqTrainer(Trainer):
             inputs = prepare_inputs(inputs, self.args.device)
             scores, labels = written(self, inputs, labels)
         return loss, scores, labels
-
-# %% ../nbs/20_trainer.ipynb #written-2
-def written(
-    t, inputs: dict, labels
-) -> tuple:  # (b, n) tokens; labels of the same length
-    "What the model writes from `inputs`. Raises: ValueError without a pad token."
-    skip = {*t.label_names, "decoder_input_ids", "decoder_attention_mask"}
-    tokens = t.model.generate(
-        **{k: v for k, v in inputs.items() if k not in skip}, **t.how
-    )
-    pad = getattr(t.processing_class or t.model.config, "pad_token_id", None)
-    pad = getattr(t.processing_class, "eos_token_id", None) if pad is None else pad
-    if pad is None:
-        raise ValueError(
-            "texts of different length need a pad_token_id, in the tokenizer or "
-            "in the model's config"
-        )
-    n = t.how.get("max_length") or t.how.get("max_new_tokens", 0) + 1
-    return pad_to(tokens, n, pad), None if labels is None else pad_to(labels, n, pad)
