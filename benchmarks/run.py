@@ -71,6 +71,16 @@ def agree(a, b, atol=1e-4):
     return a == b
 
 
+def ask(worker, i):
+    "[seconds, digest] of a worker's round `i`"
+    worker.stdin.write(f"{i}\n")
+    worker.stdin.flush()
+    line = worker.stdout.readline()
+    if not line:
+        raise SystemExit(f"failed: {' '.join(worker.args)}")
+    return json.loads(line)
+
+
 def run_case(name, rounds, threads):
     "[(seconds of minihf, seconds of transformers)], and whether all results agreed"
     from cases import CASES
@@ -80,19 +90,9 @@ def run_case(name, rounds, threads):
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(threads))
     procs = {lib: subprocess.Popen([*cmd, lib, name, str(threads)], **pipes) for lib in LIBS}
     pairs, equal = [], True
-
-    def ask(lib, i):
-        p = procs[lib]
-        p.stdin.write(f"{i}\n")
-        p.stdin.flush()
-        line = p.stdout.readline()
-        if not line:
-            raise SystemExit(f"{lib} failed in {name}")
-        return json.loads(line)
-
     for i in range((rounds or CASES[name].rounds) + 1):
         order = LIBS if i % 2 else LIBS[::-1]
-        got = {lib: ask(lib, i) for lib in order}
+        got = {lib: ask(procs[lib], i) for lib in order}
         equal &= agree(got["minihf"][1], got["transformers"][1])
         if i:  # the first round warms up
             pairs.append(tuple(got[lib][0] for lib in LIBS))
@@ -100,6 +100,23 @@ def run_case(name, rounds, threads):
         p.stdin.close()
         p.wait()
     return pairs, equal
+
+
+def instructions(lib, name, threads, rounds=3):
+    "Millions of processor instructions of a round, counted by valgrind: the same on a busy machine"
+    valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null"]
+    cmd = [*valgrind, sys.executable, __file__, "--worker", lib, name, str(threads)]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    p = subprocess.Popen(cmd, env=environment(threads), **pipes)
+    count = lambda on: subprocess.run(["callgrind_control", f"--instr={on}", str(p.pid)], check=True, capture_output=True)
+    ask(p, 0)
+    count("on")
+    for i in range(1, rounds + 1):
+        ask(p, i)
+    count("off")
+    _, report = p.communicate()
+    collected = next(o.split(":")[1] for o in report.splitlines() if "Collected" in o)
+    return int(collected) / rounds / 1e6
 
 
 def run_process(code, peak, threads):
@@ -189,11 +206,13 @@ def main():
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--device", default="cpu", help="where models run: cpu (default) or cuda")
     p.add_argument("--save", action="store_true", help="put the rows into results.json")
+    p.add_argument("--instructions", action="store_true", help="count instructions with valgrind (minutes a case) instead of time")
     a = p.parse_args()
     here = machine(a.threads, a.device)
     os.environ["BENCH_DEVICE"] = a.device
     print(here, end="\n\n")
-    print("| | minihf | transformers | ratio | middle half | results |\n|---|---|---|---|---|---|")
+    columns = ["ratio"] if a.instructions else ["ratio", "middle half", "results"]
+    print(f"| {'million instructions' if a.instructions else ''} | minihf | transformers | {' | '.join(columns)} |\n{'|---' * (3 + len(columns))}|")
     rows = {}
     names = [n for n in [*SCRIPTS, *CASES] if not a.names or any(n.startswith(o) for o in a.names)]
     with tempfile.TemporaryDirectory() as tmp:
@@ -202,12 +221,16 @@ def main():
             other.submit(prepare, tmp, names).result()
         folders = dict(PATH=minilm(), BASE=os.path.join(tmp, "base"))
         for n in names:
-            if n in SCRIPTS:
+            if a.instructions:
+                if n in CASES:
+                    ours, theirs = (instructions(lib, n, a.threads) for lib in LIBS)
+                    print(f"| {CASES[n].title} | {ours:,.0f} | {theirs:,.0f} | **{theirs / ours:.2f}** |", flush=True)
+            elif n in SCRIPTS:
                 s = SCRIPTS[n]
                 rows[n] = row(s["title"], *run_script(n, a.rounds, a.threads, folders), s["peak"])
             else:
                 rows[n] = row(CASES[n].title, *run_case(n, a.rounds, a.threads))
-            if a.save:
+            if a.save and not a.instructions:
                 save(rows, here, [*SCRIPTS, *CASES])
     return any(r["equal"] is False for r in rows.values())
 
