@@ -13,7 +13,7 @@ __all__ = ['TABLE', 'CONFIGS', 'TOKENIZERS', 'MODELS', 'COMING', 'GENERIC', 'TOK
            'tokenizer_named', 'tokenizer_for', 'tokenizer_files', 'no_tokenizer', 'find_tokenizer_class',
            'add_tokenizer', 'AutoTokenizer']
 
-# %% ../nbs/16_auto.ipynb #import-hashlib-importlib-logging-os-re-s
+# %% ../nbs/16_auto.ipynb #import-hashlib-importlib-os-re-sys-types
 import hashlib, importlib, os, re, sys, types
 
 from .config import PretrainedConfig
@@ -261,7 +261,7 @@ def add_entry(table: dict, key, value, exist_ok: bool, taken: bool):
         raise ValueError(f"{name!r} has a class already; exist_ok=True replaces it.")
     table[key] = value
 
-# %% ../nbs/16_auto.ipynb #config-unused-autoconfig-from-pretrained
+# %% ../nbs/16_auto.ipynb #autoconfig-2
 class AutoConfig:
     "The config class that fits a checkpoint."
 
@@ -503,7 +503,7 @@ def find_tokenizer_class(
         raise no_tokenizer(source)
     return tokenizer_for(config_class(model_type_of(family, source), source))
 
-# %% ../nbs/16_auto.ipynb #autotokenizer-2
+# %% ../nbs/16_auto.ipynb #add-tokenizer
 def add_tokenizer(config_class: type, exist_ok: bool, *classes):
     "Register the first class given. Raises: `ValueError`: none given, or one is there."
     kind = next((c for c in classes if c is not None), None)
@@ -514,7 +514,7 @@ def add_tokenizer(config_class: type, exist_ok: bool, *classes):
     taken = config_class in TOKENIZERS or (row and row[0] == config_class.__name__)
     add_entry(TOKENIZERS, config_class, kind, exist_ok, taken)
 
-# %% ../nbs/16_auto.ipynb #autotokenizer-3
+# %% ../nbs/16_auto.ipynb #autotokenizer-2
 class AutoTokenizer:
     "The tokenizer class that fits a checkpoint."
 

@@ -74,7 +74,7 @@ def python_docs() -> list[dict]:  # rows with the column `text`
     lines = (p for name in sorted(topics) for p in paragraphs(topics[name]))
     return [{"text": p} for p in lines]
 
-# %% ../nbs/19_data.ipynb #module-texts
+# %% ../nbs/19_data.ipynb #to-rows
 def to_rows(columns: Mapping) -> list[dict]:
     "A dict of columns as a list of rows. Raises: ValueError if they differ in length."
     sizes = {k: len(v) for k, v in columns.items()}
@@ -85,7 +85,7 @@ def to_rows(columns: Mapping) -> list[dict]:
         )
     return [dict(zip(columns.keys(), row)) for row in zip(*columns.values())]
 
-# %% ../nbs/19_data.ipynb #code-tags-tuple
+# %% ../nbs/19_data.ipynb #map-rows
 def map_rows(
     rows: list[Mapping],
     function: Callable,  # a row -> new columns; with `batched`, columns -> new columns
@@ -114,7 +114,7 @@ def split(
     n = round(len(rows) * (1 - test))
     return [rows[i] for i in order[:n]], [rows[i] for i in order[n:]]
 
-# %% ../nbs/19_data.ipynb #what-is-wrong-2
+# %% ../nbs/19_data.ipynb #what-is-wrong
 def what_is_wrong(values: list) -> str:
     "Why a column cannot become a tensor, and what to do."
     bad = [i for i, v in enumerate(values) if v is None]
@@ -133,7 +133,7 @@ def what_is_wrong(values: list) -> str:
         )
     return "its rows differ in shape or type"
 
-# %% ../nbs/19_data.ipynb #column-tensor-2
+# %% ../nbs/19_data.ipynb #column-tensor
 def column_tensor(name: str, values: list, kind: str) -> Tensor | np.ndarray:
     "One column of a batch as a tensor. Raises: ValueError that names the column."
     try:
@@ -147,7 +147,7 @@ def column_tensor(name: str, values: list, kind: str) -> Tensor | np.ndarray:
         why = what_is_wrong(values)
         raise ValueError(f"column {name!r} cannot become a tensor: {why}") from e
 
-# %% ../nbs/19_data.ipynb #check-features-2
+# %% ../nbs/19_data.ipynb #check-features
 def check_features(features) -> list[Mapping]:
     """The rows of a batch as mappings; objects give their attributes.
 
@@ -171,7 +171,7 @@ def check_features(features) -> list[Mapping]:
             raise ValueError(f"row {i} of the batch has no {name!r}: {has}")
     return features
 
-# %% ../nbs/19_data.ipynb #label-tensor-2
+# %% ../nbs/19_data.ipynb #label-tensor
 def label_tensor(name: str, values: list, kind: str):
     "Labels: whole numbers as 64-bit integers, others as 32-bit floats."
     array = Tensor if kind == "pt" else np.ndarray
@@ -185,7 +185,7 @@ def label_tensor(name: str, values: list, kind: str):
         return labels.to(torch.int64 if whole else torch.float32)
     return labels.astype(np.int64 if whole else np.float32)
 
-# %% ../nbs/19_data.ipynb #default-data-collator-2
+# %% ../nbs/19_data.ipynb #default-data-collator
 def default_data_collator(
     features: list,  # rows: dicts, or objects with attributes
     return_tensors: str = "pt",  # "pt" or "np"
@@ -238,14 +238,14 @@ class DefaultDataCollator(DataCollatorMixin):
     def collate(self, features, kind: str) -> dict:
         return default_data_collator(features, kind)
 
-# %% ../nbs/19_data.ipynb #pad-features
+# %% ../nbs/19_data.ipynb #fits
 def fits(rows, padding=True, pad_to_multiple_of=None, **others) -> bool:
     "Have all rows the length already that padding would give them?"
     lengths, multiple = set(map(len, rows)), pad_to_multiple_of or 1
     longest = padding in (True, "longest")
     return longest and len(lengths) == 1 and max(lengths) % multiple == 0
 
-# %% ../nbs/19_data.ipynb #pad-features-2
+# %% ../nbs/19_data.ipynb #pad-features
 def pad_features(
     tokenizer,  # knows what to pad with, and on which side
     features: list,  # encoded texts, as dicts
@@ -284,7 +284,7 @@ class PaddingCollator(DataCollatorMixin):
         how["pad_to_multiple_of"] = self.pad_to_multiple_of
         return pad_features(self.tokenizer, features, kind, **how)
 
-# %% ../nbs/19_data.ipynb #take-labels
+# %% ../nbs/19_data.ipynb #datacollatorwithpadding
 @dataclass
 class DataCollatorWithPadding(PaddingCollator):
     "Pad encoded texts to the longest of the batch; `label` becomes `labels`."
@@ -329,7 +329,7 @@ def lengths_of(dataset, name: str = "input_ids") -> list[int]:
     table = hasattr(dataset, "column_names")  # of `datasets`: one column, not all
     return list(map(len, dataset[name] if table else (row[name] for row in dataset)))
 
-# %% ../nbs/19_data.ipynb #to-rows
+# %% ../nbs/19_data.ipynb #lengthgroupedsampler
 class LengthGroupedSampler(Sampler):
     """Random batches of rows of like length, so that little is padded.
 
@@ -395,7 +395,7 @@ class NumpyDice:
         empty = torch.zeros(where.shape, dtype=torch.int64)
         return empty.masked_scatter(where, torch.from_numpy(drawn))
 
-# %% ../nbs/19_data.ipynb #words-of
+# %% ../nbs/19_data.ipynb #corrupt
 def corrupt(
     ids: Tensor,  # (b, s)
     chosen: Tensor,  # (b, s) bool: the tokens to be guessed
@@ -415,14 +415,14 @@ def corrupt(
     other = chosen & ~masked & dice.flip(share, ids.shape)
     return torch.where(other, dice.tokens(vocab_size, other), out), labels
 
-# %% ../nbs/19_data.ipynb #check-share
+# %% ../nbs/19_data.ipynb #special-places
 def special_places(ids: Tensor, given, tokenizer) -> Tensor:  # (b, s) bool
     "Where special tokens are: as `given`, or by their ids."
     if given is not None:
         return torch.as_tensor(given).bool()
     return torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
 
-# %% ../nbs/19_data.ipynb #pad-offsets
+# %% ../nbs/19_data.ipynb #words-of
 def words_of(
     offsets: Tensor,  # (b, s, 2): where a token begins and ends in its text
     special: Tensor,  # (b, s) bool
@@ -440,7 +440,7 @@ def whole_words(chosen: Tensor, words: Tensor) -> Tensor:
     hits = torch.zeros_like(words).scatter_add(1, words, chosen.long())
     return (hits.gather(1, words) > 0) & (words > 0)
 
-# %% ../nbs/19_data.ipynb #datacollatorforlanguagemodeling
+# %% ../nbs/19_data.ipynb #check-share
 def check_share(name: str, value) -> float:
     "A probability. Raises: ValueError."
     if value is None or not 0 <= value <= 1:
@@ -476,7 +476,7 @@ def always_mask(c):
         )
     c.mask_replace_prob, c.random_replace_prob = 1.0, 0.0
 
-# %% ../nbs/19_data.ipynb #masking-2
+# %% ../nbs/19_data.ipynb #masking
 @dataclass
 class Masking(DataCollatorMixin):
     "The settings of masking, and how it is done: tokens chosen, then hidden."
@@ -509,7 +509,7 @@ class Masking(DataCollatorMixin):
         shares = self.mask_replace_prob, self.random_replace_prob
         return corrupt(ids, chosen, dice, mask, n, *shares)
 
-# %% ../nbs/19_data.ipynb #pad-plain
+# %% ../nbs/19_data.ipynb #pad-texts
 def pad_texts(tokenizer, features, kind: str, multiple: int | None) -> Mapping:
     "Encoded texts, or bare ids, as a batch; labels are dropped, offsets are padded."
     rows = list(features)
@@ -545,7 +545,7 @@ def process_dice(known: dict, kind: str, seed: int | None):
         known[key] = (TorchDice if kind == "pt" else NumpyDice)(own)
     return known[key]
 
-# %% ../nbs/19_data.ipynb #datacollatorforlanguagemodeling-2
+# %% ../nbs/19_data.ipynb #datacollatorforlanguagemodeling
 class DataCollatorForLanguageModeling(Masking):
     """Batches for language models: masked (`mlm=True`) or causal, where labels are ids.
 
@@ -593,7 +593,7 @@ def group_texts(
     cut = lambda row: [row[i : i + block_size] for i in range(0, n, block_size)]
     return {k: cut(v) for k, v in joined.items()}
 
-# %% ../nbs/19_data.ipynb #source-files-2
+# %% ../nbs/19_data.ipynb #source-files
 TESTS = {"test", "tests", "idle_test", "__pycache__"}
 
 
@@ -632,7 +632,7 @@ def code_lines(source: str) -> list[list[tokenize.TokenInfo]]:
             line.append(t)
     return [o for o in lines if o]
 
-# %% ../nbs/19_data.ipynb #tag-line-2
+# %% ../nbs/19_data.ipynb #tag-line
 def tag_line(tokens: list[tokenize.TokenInfo]) -> list[str]:  # of `CODE_TAGS`
     "What each token of a statement of Python is, by what stands around it."
     tags, depth, words = [], 0, ["", *(t.string for t in tokens), ""]
@@ -653,7 +653,7 @@ def tag_line(tokens: list[tokenize.TokenInfo]) -> list[str]:  # of `CODE_TAGS`
             tags.append("call" if after == "(" else other)
     return tags
 
-# %% ../nbs/19_data.ipynb #names
+# %% ../nbs/19_data.ipynb #plain-line
 def plain_line(words: tuple[str, ...]) -> bool:
     "Is a statement short, of plain letters, and read alike by all versions of Python?"
     plain = all(len(w) <= 24 and w.isascii() and w.isprintable() for w in words)
@@ -675,7 +675,7 @@ def python_code() -> list[dict]:  # rows with the columns `tokens` and `labels`
             found.setdefault(words, [number[tag] for tag in tag_line(line)])
     return [{"tokens": list(words), "labels": tags} for words, tags in found.items()]
 
-# %% ../nbs/19_data.ipynb #take-labels-2
+# %% ../nbs/19_data.ipynb #take-labels
 def take_labels(features) -> tuple[str, list | None, list[dict]]:
     "The name of the label column, its rows or None, and the rows without it."
     rows = check_features(features)
@@ -698,7 +698,7 @@ def check_label_lengths(labels: list, rows: list[Mapping]):
                 "become those of tokens by `align_labels(labels, encoding.word_ids())`"
             )
 
-# %% ../nbs/19_data.ipynb #datacollatorfortokenclassification-2
+# %% ../nbs/19_data.ipynb #datacollatorfortokenclassification
 @dataclass
 class DataCollatorForTokenClassification(PaddingCollator):
     """Pad encoded texts and their labels, one per token.
@@ -720,7 +720,7 @@ class DataCollatorForTokenClassification(PaddingCollator):
             batch[name] = column_tensor(name, full, kind)
         return batch
 
-# %% ../nbs/19_data.ipynb #datacollatorformultiplechoice-2
+# %% ../nbs/19_data.ipynb #datacollatorformultiplechoice
 @dataclass
 class DataCollatorForMultipleChoice(PaddingCollator):
     "Pad rows that hold several encoded texts each; columns become (b, choices, s)."
@@ -774,7 +774,7 @@ class DataCollatorForSeq2Seq(DataCollatorMixin):
             rows = pad_batch(rows, self.label_pad_token_id, n, side)
         return column_tensor("labels", rows, kind)
 
-# %% ../nbs/19_data.ipynb #docstrings-in-2
+# %% ../nbs/19_data.ipynb #docstrings-in
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 DOCSTRING_LABELS = tuple(
     "asyncio email http importlib logging multiprocessing unittest xml".split()
@@ -808,7 +808,7 @@ def docstrings() -> list[dict]:  # rows with the columns `text` and `label`
             found.setdefault(text, label)
     return [{"text": text, "label": label} for text, label in found.items()]
 
-# %% ../nbs/19_data.ipynb #names-2
+# %% ../nbs/19_data.ipynb #names
 SCRIPTS = tuple(
     "arabic armenian georgian gothic greek hebrew "
     "ogham runic sinhala syriac thai".split()

@@ -52,7 +52,7 @@ def given(fields: tuple, values: tuple) -> dict:
         raise TypeError(f"{len(values)} values for {len(fields)} fields: {known}")
     return dict(zip(fields, values))
 
-# %% ../nbs/08_modeling.ipynb #modeloutput
+# %% ../nbs/08_modeling.ipynb #no-field
 def no_field(out, name) -> str:
     "The message about a field that an output has not."
     return f"{type(out).__name__} has no field {name!r}, only {', '.join(out.fields)}"
@@ -63,7 +63,7 @@ def show_output(out) -> str:
     values = ", ".join(f"{name}={out.get(name)!r}" for name in out.fields)
     return f"{type(out).__name__}({values})"
 
-# %% ../nbs/08_modeling.ipynb #modeloutput-2
+# %% ../nbs/08_modeling.ipynb #modeloutput
 class ModelOutput(dict):
     "What a model returns: `out.logits`, `out['logits']` or `out[0]`. None is left out."
 
@@ -332,7 +332,7 @@ def init_weights(model):
             owner._init_weights(module)
             module._initialised = True
 
-# %% ../nbs/08_modeling.ipynb #blank
+# %% ../nbs/08_modeling.ipynb #unless-blank
 state = threading.local()  # `state.blank`: is this thread building an empty model?
 LOCK = threading.RLock()
 LAYERS = (nn.Linear, nn.Embedding, nn.LayerNorm)  # fill themselves: a waste here
@@ -473,7 +473,7 @@ class LoadReport:
     def __repr__(self):
         return describe(self)
 
-# %% ../nbs/08_modeling.ipynb #sort-tensors
+# %% ../nbs/08_modeling.ipynb #match-names
 def match_names(model, tensors: dict, shapes: dict, report: LoadReport) -> dict:
     "The tensors under the model's names; what has no place goes to the report."
     named, skip = {}, any_of(tuple(model.ignored))
@@ -664,7 +664,7 @@ def choose_dtype(dtype, config, tensors: dict):
     first = (t.dtype for t in tensors.values() if t.is_floating_point())
     return config.dtype or next(first, torch.get_default_dtype())
 
-# %% ../nbs/08_modeling.ipynb #read-weights
+# %% ../nbs/08_modeling.ipynb #one-device
 def one_device(device_map):
     "The single device that `device_map` means, or None if it spreads the model."
     if isinstance(device_map, dict):
@@ -836,7 +836,7 @@ def more_rows(old: Tensor, n: int, std: float, mean_resizing: bool) -> Tensor:  
     new[:k] = old[:k]
     return new
 
-# %% ../nbs/08_modeling.ipynb #set-rows
+# %% ../nbs/08_modeling.ipynb #resize-rows
 def resize_rows(module, n: int, std: float, mean_resizing: bool):
     "Replace a weight by one with `n` rows."
     old = module.weight
@@ -933,7 +933,7 @@ def check_buildable(cls, config):
     check_sizes(config)
     check_heads(config)
 
-# %% ../nbs/08_modeling.ipynb #pretrainedmodel
+# %% ../nbs/08_modeling.ipynb #helpfulmodel
 MISSING = dict(
     generate="a model without a language-model head can't write: load it with "
     "AutoModelForCausalLM",
