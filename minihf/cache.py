@@ -34,7 +34,7 @@ class KVBuffer:
         self,
         kv: Tensor,  # keys and values of the new tokens (2, b, h, s, hd)
     ) -> Tensor:  # keys and values of all tokens so far (2, b, h, t, hd)
-        "Keep more, in place unless gradients are on. Raises: ValueError if the batch differs."
+        "Keep more, in place without gradients. Raises: ValueError if the batch differs."
         start, s = self.length, kv.size(3)
         end = start + s
         if start == 0:
@@ -61,7 +61,7 @@ def other_batch(kept: Tensor, new: Tensor) -> str:
 # %% ../nbs/12_cache.ipynb #length-after-crop
 def length_after_crop(
     length: int,  # tokens kept now
-    n: int,  # negative: remove this many; positive: keep at most this many; 0: remove none
+    n: int,  # negative: remove so many; positive: keep at most so many; 0: remove none
 ) -> int:  # tokens kept afterwards
     "How many tokens a cache keeps after `crop(n)`."
     return min(length, n) if n > 0 else max(length + n, 0)
@@ -86,20 +86,21 @@ def pick_rows(
 
 # %% ../nbs/12_cache.ipynb #layercache
 class LayerCache(KVBuffer):
-    "Remembers the keys and values of one attention layer, and how beams and drafts change them."
+    "The keys and values of one attention layer, and how beams and drafts change them."
 
     keys = property(lambda self: self[0], doc="The kept keys (b, h, t, hd).")
     values = property(lambda self: self[1], doc="The kept values (b, h, t, hd).")
 
     def __getitem__(self, i):  # 0: the keys, 1: the values
-        return None if self.kv is None else self.kv[i, ..., : self.length, :]  # (b, h, t, hd)
+        if self.kv is not None:
+            return self.kv[i, ..., : self.length, :]  # (b, h, t, hd)
 
     def update(
         self,
         k: Tensor,  # keys of the new tokens (b, h, s, hd)
         v: Tensor,  # their values (b, h, s, hd)
     ) -> tuple[Tensor, Tensor]:  # keys and values so far (b, h, t, hd)
-        "Keep more tokens and return all. Don't write to the results: they are the cache's memory."
+        "Keep more tokens and return all. The results are the cache's memory: don't write."
         return self.append(torch.stack((k, v))).unbind(0)
 
     def get_seq_length(self) -> int:
@@ -154,7 +155,7 @@ class CacheLayers:
 
 # %% ../nbs/12_cache.ipynb #dynamiccache
 class DynamicCache(CacheLayers):
-    "The keys and values of a whole model: grows with the text, and follows beams and drafts."
+    "The keys and values of a whole model, grown with the text, beams and drafts."
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         "How many tokens are kept."

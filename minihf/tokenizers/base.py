@@ -170,7 +170,8 @@ def truncate_pair(
         return longest_first(n, m, size)
     cut = n if strategy == "only_first" else m
     if cut is None or (over >= cut and size > 0):
-        why = "there is no second text" if cut is None else f"the text to cut has only {cut}"
+        short = f"the text to cut has only {cut}"
+        why = "there is no second text" if cut is None else short
         raise ValueError(
             f"truncation={strategy!r} cannot make {n} + {m or 0} tokens fit into {size}: "
             f"{why}; use truncation='longest_first' or a larger max_length"
@@ -428,7 +429,9 @@ def frame(
     return row
 
 # %% ../../nbs/04_tokenizers.base.ipynb #pad-encoding
-def pad_encoding(e: Encoding, n: int, side: str, pad_id: int, token: str, segment: int = 0):
+def pad_encoding(
+    e: Encoding, n: int, side: str, pad_id: int, token: str, segment: int = 0
+) -> Encoding:
     "Pad everything that an `Encoding` knows, so that its columns stay aligned."
     values = (pad_id, segment, token, (0, 0), None, None, 1, 0)
     columns = [getattr(e, name) for name in Encoding.__dataclass_fields__]
@@ -503,21 +506,29 @@ class TextViews:
     def _row(self, i, j):
         return (self.encodings[0], i) if j is None else (self.encodings[i], j)
 
-    def word_to_tokens(self, batch_or_word_index, word_index=None, sequence_index: int = 0):
+    def word_to_tokens(
+        self, batch_or_word_index, word_index=None, sequence_index: int = 0
+    ):
         "The `TokenSpan` of a word; None if it has no token"
         return word_span(*self._row(batch_or_word_index, word_index), sequence_index)
 
-    def word_to_chars(self, batch_or_word_index, word_index=None, sequence_index: int = 0):
+    def word_to_chars(
+        self, batch_or_word_index, word_index=None, sequence_index: int = 0
+    ):
         "The `CharSpan` of a word; None if it has no token"
         row, word = self._row(batch_or_word_index, word_index)
         span = word_span(row, word, sequence_index)
         return span and CharSpan(row.offsets[span.start][0], row.offsets[span.end - 1][1])
 
-    def char_to_token(self, batch_or_char_index, char_index=None, sequence_index: int = 0):
+    def char_to_token(
+        self, batch_or_char_index, char_index=None, sequence_index: int = 0
+    ):
         "The token that a character is in; None for white space"
         return token_at(*self._row(batch_or_char_index, char_index), sequence_index)
 
-    def char_to_word(self, batch_or_char_index, char_index=None, sequence_index: int = 0):
+    def char_to_word(
+        self, batch_or_char_index, char_index=None, sequence_index: int = 0
+    ):
         "The word that a character is in; None for white space"
         row, char = self._row(batch_or_char_index, char_index)
         token = token_at(row, char, sequence_index)
@@ -558,7 +569,7 @@ class Rows(TokenViews, TextViews, UserDict):
 
 # %% ../../nbs/04_tokenizers.base.ipynb #batchencoding
 class BatchEncoding(Rows):
-    "What a tokenizer returns: a dict of lists or tensors that knows where tokens came from."
+    "What a tokenizer returns: a dict of columns that knows where tokens came from."
 
     def __init__(
         self,
@@ -677,7 +688,8 @@ class Conversion:
         if not isinstance(tokens, str):
             return [self.convert_tokens_to_ids(o) for o in tokens]
         index = self._id(tokens)
-        return index if index is not None or tokens == self.unk_token else self.unk_token_id
+        known = index is not None or tokens == self.unk_token
+        return index if known else self.unk_token_id
 
     def convert_ids_to_tokens(self, ids, skip_special_tokens: bool = False):
         "The token of an id (None if there is none), or of each of a list."
@@ -740,7 +752,8 @@ class AddedTokens:
 
 # %% ../../nbs/04_tokenizers.base.ipynb #names
 NAMES = (
-    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"
+    "bos_token", "eos_token", "unk_token", "sep_token",
+    "pad_token", "cls_token", "mask_token",
 )
 
 
@@ -958,7 +971,8 @@ def check_plan(plan: Plan, pad_id: int | None) -> Plan:
     "The plan, if it can be carried out. Raises: ValueError."
     if plan.padding and pad_id is None:
         raise no_pad_token()
-    if plan.multiple and plan.padding and plan.truncation and plan.max_length % plan.multiple:
+    both = plan.multiple and plan.padding and plan.truncation
+    if both and plan.max_length % plan.multiple:
         why = f"is not a multiple of pad_to_multiple_of={plan.multiple}"
         raise ValueError(f"max_length={plan.max_length} {why}")
     check_side("padding_side", plan.side)
@@ -1199,8 +1213,8 @@ class Encodings:
     def _rows_again(self, texts, pairs, plan: Plan, version: int) -> list[Encoding]:
         if version != self._version:
             raise ValueError(
-                "the tokenizer has changed since it made this batch, so the batch's tokens "
-                "are not known any more; call it again"
+                "the tokenizer has changed since it made this batch, so the batch's "
+                "tokens are not known any more; call it again"
             )
         return self._encodings(texts, pairs, plan)[0]
 
@@ -1269,7 +1283,9 @@ class Running:
                 data = columns_of(make, source, names)
             else:
                 rows, segments = self._quick_rows(texts, pairs, plan)
-                pads = (self.pad_token_id, self.pad_token_type_id) if plan.padding else None
+                pads = None
+                if plan.padding:
+                    pads = self.pad_token_id, self.pad_token_type_id
                 data = quick_columns(rows, segments, names, pads, plan, kind)
                 make = partial(self._rows_again, texts, pairs, plan, self._version)
         except (TypeError, AttributeError):
@@ -1879,7 +1895,7 @@ class Loading:
         *inputs,
         **kwargs,  # settings that replace the files', and the Hub's: revision, token, ...
     ):
-        """Make a tokenizer from a folder's `tokenizer.json` or vocabulary, and its settings.
+        """Make a tokenizer from a folder's `tokenizer.json` or vocabulary and settings.
 
         Raises: FileNotFoundError that names the files looked for.
         """
@@ -1903,7 +1919,7 @@ class PreTrainedTokenizer(
     Padding, Decoding, BatchDecoding,  # batches, and the way back
     Loading, Saving, Training, Starting,  # files and settings
 ):
-    "Everything that tokenizers share. A family adds a backend, its files and its template."
+    "What tokenizers share. A family adds a backend, its files and its template."
 
     vocab_files_names = {}  # argument -> file name
     model_input_names = ["input_ids", "attention_mask"]
@@ -1945,7 +1961,7 @@ def bert_backend(vocab, unk_token: str, own: dict, settings: dict) -> WordPiece:
 
 # %% ../../nbs/04_tokenizers.base.ipynb #load-vocab
 class BertTokenizer(WordPieces, WordPieceFiles, PreTrainedTokenizer):
-    "WordPiece with `[CLS]` in front and `[SEP]` behind every text (Devlin et al., 2018)."
+    "WordPiece; `[CLS]` in front and `[SEP]` behind every text (Devlin et al., 2018)."
 
     vocab_files_names = {"vocab_file": "vocab.txt"}
     model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
@@ -2042,11 +2058,12 @@ def gpt2_backend(vocab, merges, own: dict, settings: dict) -> ByteLevelBPE:
     if isinstance(merges, (str, os.PathLike)):
         merges = read_merges(merges)
     rare = {k: settings.pop(k) for k in ("patterns", "ignore_merges") if k in settings}
-    return ByteLevelBPE(vocab, merges or [], own["add_prefix_space"], own["errors"], **rare)
+    how = own["add_prefix_space"], own["errors"]
+    return ByteLevelBPE(vocab, merges or [], *how, **rare)
 
 # %% ../../nbs/04_tokenizers.base.ipynb #gpt2tokenizer-2
 class GPT2Tokenizer(ByteLevel, ByteLevelFiles, PreTrainedTokenizer):
-    "Byte-level BPE; no special tokens around a text or for padding (Radford et al., 2019)."
+    "Byte-level BPE; no tokens around a text or for padding (Radford et al., 2019)."
 
     vocab_files_names = {"vocab_file": "vocab.json", "merges_file": "merges.txt"}
 
