@@ -34,7 +34,7 @@ def load(
 # %% ../nbs/22_cli.ipynb #colour
 def colour(
     tokens: list[str],  # pieces of one text, in order
-    on: bool = True,  # colour codes for a terminal; without them a dot between the pieces
+    on: bool = True,  # colour codes for a terminal; without them, dots between
 ) -> str:
     "The tokens on one line, each told apart from its neighbours."
     if not on:
@@ -125,7 +125,8 @@ def tour_encode(text: str):
     print(f"text           {text}")
     print(f"tokens         {' '.join(batch.tokens())}")
     print(f"ids            {batch['input_ids'][0].tolist()}")
-    print(f"hidden states  {tuple(hidden.shape)}: batch, tokens, numbers for each token\n")
+    shape = tuple(hidden.shape)
+    print(f"hidden states  {shape}: batch, tokens, numbers for each token\n")
 
 # %% ../nbs/22_cli.ipynb #tour-encode
 SENTENCES = (
@@ -150,7 +151,7 @@ def tour_use():
 
 
 def tour():
-    "Print the whole way from a sentence to an answer, with the bundled models, offline."
+    "Print the way from a sentence to an answer, with the bundled models, offline."
     tour_encode("Tokenizers turn a sentence into pieces of words.")
     tour_use()
 
@@ -161,13 +162,13 @@ def book_folder() -> Path:
 
     folder = Path(minihf.__file__).parents[1] / "nbs"
     if not (folder / "index.ipynb").exists():
-        raise OSError("the notebooks are not beside the package: clone the repository and "
-                      "install that copy with `pip install -e .`")
+        raise OSError("the notebooks are not beside the package: clone the repository "
+                      "and install that copy with `pip install -e .`")
     return folder
 
 
 def open_lab():
-    "Open the book in JupyterLab, until that is closed. Raises: OSError if it is not there."
+    "Open the book in JupyterLab, until that is closed. Raises: OSError without it."
     if find_spec("jupyterlab") is None:
         raise OSError("JupyterLab is not installed: pip install jupyterlab")
     page = book_folder() / "index.ipynb"
@@ -198,7 +199,8 @@ class Parser(argparse.ArgumentParser):
 def at_least_one(text: str) -> int:
     "A count from the command line. Raises: ArgumentTypeError unless it is 1 or more."
     if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} should be a whole number, 1 or more")
+        message = f"{text!r} should be a whole number, 1 or more"
+        raise argparse.ArgumentTypeError(message)
     return int(text)
 
 # %% ../nbs/22_cli.ipynb #run
@@ -219,7 +221,8 @@ def parser() -> argparse.ArgumentParser:
     "The commands and their options."
     from minihf import __version__
 
-    p = Parser("minihf", epilog='"minihf COMMAND --help" shows its options and an example.',
+    more = '"minihf COMMAND --help" shows its options and an example.'
+    p = Parser("minihf", epilog=more,
                description="Language models, built by hand. Without a command: a tour.")
     p.add_argument("--version", action="version", version=f"minihf {__version__}",
                    help="show the version and exit")
@@ -230,7 +233,8 @@ def parser() -> argparse.ArgumentParser:
     add = commands["fill-mask"].add_argument
     add("-k", type=at_least_one, default=5, help="how many answers (%(default)s)")
     add = commands["generate"].add_argument
-    add("--tokens", type=at_least_one, default=40, help="new tokens at most (%(default)s)")
+    add("--tokens", type=at_least_one, default=40,
+        help="new tokens at most (%(default)s)")
     add("--seed", type=int, default=0, help="for sampling (%(default)s)")
     add("--greedy", action="store_true", help="the best token at every step")
     return p

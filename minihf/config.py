@@ -27,7 +27,9 @@ logger = logging.getLogger(__name__)
 FORMAT = "5.23.0"  # the version of transformers whose file format is written
 
 # %% ../nbs/05_config.ipynb #fields-of
-def fields_of(cls: type) -> dict[str, tuple]:  # name -> (type, default), base classes first
+def fields_of(
+    cls: type,
+) -> dict[str, tuple]:  # name -> (type, default), base classes first
     "The annotated attributes of a config class: its fields."
     known = cls.__dict__.get("_fields")
     if known is None:
@@ -40,7 +42,7 @@ def fields_of(cls: type) -> dict[str, tuple]:  # name -> (type, default), base c
 
 # %% ../nbs/05_config.ipynb #fits
 def fits(value, hint) -> bool:
-    "Is `value` of type `hint`? Integers pass as floats; True and False pass as no number."
+    "Is `value` of type `hint`? Integers pass as floats, True and False as no number."
     if isinstance(hint, UnionType) or typing.get_origin(hint) is typing.Union:
         return any(fits(value, h) for h in typing.get_args(hint))
     kind = typing.get_origin(hint) or hint
@@ -54,7 +56,7 @@ def fits(value, hint) -> bool:
 def check_field(owner: str, name: str, value, hint):
     "Raises: TypeError that names the field, the value and the type it should have."
     if not fits(value, hint):
-        want = getattr(hint, "__name__", str(hint)) if isinstance(hint, type) else str(hint)
+        want = hint.__name__ if isinstance(hint, type) else str(hint)
         got = f"{value!r} ({type(value).__name__})"
         raise TypeError(f"{owner}.{name} should be {want}, got {got}")
 
@@ -74,8 +76,8 @@ def label_maps(
     except (AttributeError, ValueError):
         raise ValueError(f"id2label maps numbers to names, got {id2label!r}") from None
     if n is not None and n != len(id2label):
-        raise ValueError(f"num_labels={n}, but id2label names {len(id2label)} labels: {id2label}. "
-                         "Give one of the two, or make them agree.")
+        raise ValueError(f"num_labels={n}, but id2label names {len(id2label)} labels: "
+                         f"{id2label}. Give one of the two, or make them agree.")
     return id2label, label2id or {name: i for i, name in id2label.items()}
 
 # %% ../nbs/05_config.ipynb #dtype-name
@@ -84,10 +86,11 @@ DTYPES = ("float32", "float16", "bfloat16", "float64", "float8_e4m3fn", "float8_
 
 
 def dtype_name(dtype) -> str | None:
-    "`torch.float16` or `'float16'` -> `'float16'`. Raises: ValueError for an unknown name."
+    "`torch.float16` or `'float16'` -> `'float16'`. Raises: ValueError if unknown."
     name = dtype if dtype is None else str(dtype).removeprefix("torch.")
     if name is not None and name not in DTYPES:
-        raise ValueError(f"dtype {dtype!r} is not known. Known: {', '.join(DTYPES[:4])}, ...")
+        known = ", ".join(DTYPES[:4])
+        raise ValueError(f"dtype {dtype!r} is not known. Known: {known}, ...")
     return name
 
 # %% ../nbs/05_config.ipynb #encode-floats
@@ -126,15 +129,15 @@ SIZES = ("vocab_size hidden_size num_attention_heads intermediate_size "
 
 
 def check_sizes(config):
-    "Raises: ValueError for tables without rows, and for first weights that can't be drawn."
+    "Raises: ValueError for tables without rows, and weights that can't be drawn."
     for name in SIZES:
         n = getattr(config, name, None)
         if isinstance(n, int) and n < 1:
             name = config.attribute_map.get(name, name)
             raise ValueError(f"{name}={n}, but must be at least 1.")
     if not getattr(config, "initializer_range", 0) >= 0:
-        raise ValueError(f"initializer_range={config.initializer_range}, but must be 0 or "
-                         "more: it is the standard deviation of the first weights.")
+        raise ValueError(f"initializer_range={config.initializer_range}, but must be 0 "
+                         "or more: it is the standard deviation of the first weights.")
 
 # %% ../nbs/05_config.ipynb #check-config-2
 PROBLEMS = ("regression", "single_label_classification", "multi_label_classification")
@@ -151,8 +154,9 @@ def check_config(config):
         known = ", ".join(PROBLEMS)
         raise ValueError(f"problem_type={config.problem_type!r} is none of {known}.")
     if config.problem_type == PROBLEMS[1] and config.num_labels == 1:
-        raise ValueError('problem_type="single_label_classification" needs num_labels > 1: '
-                         'use 2 for yes or no, or problem_type="regression" for one number.')
+        raise ValueError('problem_type="single_label_classification" needs num_labels > '
+                         '1: use 2 for yes or no, or problem_type="regression" for one '
+                         'number.')
     attention = config._attn_implementation
     if attention not in (None, *ATTENTIONS):
         raise ValueError(f"attn_implementation={attention!r} is not there. "
@@ -163,8 +167,8 @@ def prepare(kwargs: dict) -> dict:
     "Arguments of a config, with labels completed and old names replaced."
     labels = (kwargs.pop(k, None) for k in ("num_labels", "id2label", "label2id"))
     kwargs["id2label"], kwargs["label2id"] = label_maps(*labels)
-    for old, new in (("torch_dtype", "dtype"), ("attn_implementation", "_attn_implementation"),
-                     ("name_or_path", "_name_or_path")):
+    for old, new in (("torch_dtype", "dtype"), ("name_or_path", "_name_or_path"),
+                     ("attn_implementation", "_attn_implementation")):
         if (value := kwargs.pop(old, None)) is not None and kwargs.get(new) is None:
             kwargs[new] = value
     for name in ("transformers_version", "model_type", "_attn_implementation_internal"):
@@ -173,7 +177,7 @@ def prepare(kwargs: dict) -> dict:
 
 # %% ../nbs/05_config.ipynb #configfields
 class ConfigFields:
-    "Holds a config's values: fields with their defaults, every unknown key, and second names."
+    "A config's values: fields with their defaults, unknown keys, and second names."
 
     model_type = ""
     attribute_map = {}  # the name that generic code uses -> the name this config uses
@@ -224,9 +228,10 @@ class ConfigProperties(ConfigFields):
     def torch_dtype(self, value):
         self.__dict__["dtype"] = dtype_name(value)
 
-    use_return_dict = property(lambda self: self.return_dict)  # its name until version 4
-    name_or_path = property(lambda self: self._name_or_path,
-                            lambda self, value: setattr(self, "_name_or_path", str(value)))
+    use_return_dict = property(lambda self: self.return_dict)  # until version 4
+    name_or_path = property(
+        lambda self: self._name_or_path,
+        lambda self, value: setattr(self, "_name_or_path", str(value)))
 
 # %% ../nbs/05_config.ipynb #to-dict
 def to_dict(self) -> dict:  # a copy: changing it does not change the config
@@ -249,19 +254,19 @@ def to_json_string(
     self,
     use_diff: bool = True,  # leave out what every config has by default
 ) -> str:
-    "The text of `config.json`, keys sorted. Raises: TypeError naming what JSON cannot hold."
+    "The text of `config.json`. Raises: TypeError naming what JSON cannot hold."
     data = encode_floats(self.to_diff_dict() if use_diff else self.to_dict())
     for k, v in data.items():
         try:
             json.dumps(v)
         except (TypeError, ValueError) as e:
-            owner = type(self).__name__
-            raise TypeError(f"{owner}.{k}={v!r} cannot be written as JSON: {e}") from None
+            what = f"{type(self).__name__}.{k}={v!r}"
+            raise TypeError(f"{what} cannot be written as JSON: {e}") from None
     return json.dumps(data, indent=2, sort_keys=True) + "\n"
 
 
 def to_json_file(self, json_file_path, use_diff: bool = True):
-    "Write the config to one file; an old file is replaced only when the new one is complete."
+    "Write one file; an old one is replaced only when the new one is complete."
     write_json(json.loads(self.to_json_string(use_diff)), json_file_path)
 
 # %% ../nbs/05_config.ipynb #save-pretrained-2
@@ -270,12 +275,13 @@ def save_pretrained(
     save_directory,  # folder, made if it is not there
     **kwargs,  # `push_to_hub` is refused: nothing is uploaded from here
 ):
-    "Write `config.json` into a folder. Raises: NotADirectoryError if the path is a file."
+    "Write `config.json` into a folder. Raises: NotADirectoryError if it is a file."
     if kwargs.pop("push_to_hub", False):
         raise ValueError("push_to_hub=True: save to a folder, then upload it with "
                          "huggingface_hub.")
     if os.path.isfile(save_directory):
-        raise NotADirectoryError(f"{save_directory} is a file; save_pretrained wants a folder.")
+        raise NotADirectoryError(f"{save_directory} is a file; save_pretrained wants a "
+                                 "folder.")
     check_config(self)
     os.makedirs(save_directory, exist_ok=True)
     self.to_json_file(os.path.join(save_directory, "config.json"))
@@ -300,7 +306,7 @@ def get_config_dict(
 
 # %% ../nbs/05_config.ipynb #override
 def override(data: dict, kwargs: dict) -> dict:
-    "Take out of `kwargs` what must be known when the config is made; new labels replace old."
+    "Take out of `kwargs` what must be known early; new labels replace old."
     data = dict(data)
     labels = data.get("id2label")
     labels = labels if isinstance(labels, dict) else {}
@@ -329,9 +335,10 @@ def from_dict(
     return_unused_kwargs: bool = False,  # also return what the config does not know
     **kwargs,  # values that replace those of `config_dict`
 ):
-    "A config from a dict. Raises: TypeError or ValueError that names what cannot be right."
+    "A config from a dict. Raises: TypeError or ValueError for what cannot be right."
     if not isinstance(config_dict, dict):
-        raise TypeError(f"a config is made from a dict, got {type(config_dict).__name__}")
+        got = type(config_dict).__name__
+        raise TypeError(f"a config is made from a dict, got {got}")
     config = cls(**override(config_dict, kwargs))
     used = {k: kwargs.pop(k) for k in list(kwargs) if knows(config, k)}
     config.update(used)
@@ -346,7 +353,7 @@ def from_json_file(cls, json_file):
 def from_pretrained(
     cls,
     pretrained_model_name_or_path,  # folder, file, bundled name or Hub id
-    **kwargs,  # `return_unused_kwargs`, where to look, and values that replace the file's
+    **kwargs,  # `return_unused_kwargs`, where to look, values that replace the file's
 ):
     "The config of a saved model."
     source = pretrained_model_name_or_path
@@ -363,7 +370,7 @@ class PretrainedConfig(ConfigProperties):
 
     architectures: list | None = None  # names of the classes that were saved with it
     output_hidden_states: bool | None = False  # return the hidden states of every layer
-    output_attentions: bool | None = False  # return the attention weights of every layer
+    output_attentions: bool | None = False  # return every layer's attention weights
     return_dict: bool | None = True  # return a ModelOutput, not a tuple
     dtype: typing.Any = None  # number type of the saved weights
     chunk_size_feed_forward: int = 0  # kept for the file's sake
@@ -386,7 +393,7 @@ class PretrainedConfig(ConfigProperties):
     from_json_file = classmethod(from_json_file)
 
 
-PretrainedConfig.dtype = PretrainedConfig.torch_dtype  # the same property under its new name
+PretrainedConfig.dtype = PretrainedConfig.torch_dtype  # the property's new name
 PreTrainedConfig = PretrainedConfig  # the spelling of transformers 5
 
 # %% ../nbs/05_config.ipynb #bertconfig-2

@@ -219,7 +219,9 @@ def split(
     return cut(text, find(NEWER.sub("\ufffd", text)))
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #space-t-r-x85-xa0-u1680-u2000-u200a-u202
-SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # `\s`, says Unicode
+SPACE = (  # what Unicode says of `\s`
+    "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+)
 CHUNK_PATTERN = re.compile(f" ?[^{SPACE}]+|[{SPACE}]+(?![^{SPACE}])|[{SPACE}]+")
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #crossed
@@ -354,20 +356,21 @@ def check_merges(
     merges: list[str],  # "left right"
     step: int = 1,  # look at every `step`-th merge
 ) -> None:
-    """See that merges have the form "left right", and their tokens are in the vocabulary.
+    """See that merges are "left right", and their tokens are in the vocabulary.
 
     Raises: ValueError naming the first merge that is wrong.
     """
     for n in range(0, len(merges), step):
         parts = merges[n].split(" ")
-        at = f"merge {n + 1}, {merges[n]!r} (line {n + 2} if the file has a version line),"
+        line = f"(line {n + 2} if the file has a version line)"
+        at = f"merge {n + 1}, {merges[n]!r} {line},"
         if len(parts) != 2 or not all(parts):
             raise ValueError(f"{at} should be two tokens with a space between them")
         for token in (*parts, "".join(parts)):
             if token not in vocab:
                 raise ValueError(
-                    f"{at} needs {token!r}, which the vocabulary of {len(vocab)} tokens "
-                    "lacks; are vocabulary and merges from the same model?"
+                    f"{at} needs {token!r}, which the vocabulary of {len(vocab)} "
+                    "tokens lacks; are vocabulary and merges from the same model?"
                 )
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #tables
@@ -438,7 +441,8 @@ class Encoding:
         "The ids of one piece: the token that it is, or by merging"
         token = self.vocab.get(to_symbols(piece))
         if token is not None:
-            if self.ignore_merges or (len(self._pieces) >= 1000 and token in self.whole):
+            many = len(self._pieces) >= 1000
+            if self.ignore_merges or (many and token in self.whole):
                 return (token,)
         ids = [self.byte_ids[b] for b in utf8(piece)]
         if None in ids:
@@ -487,7 +491,7 @@ class Offsets:
         self,
         text: str,
     ) -> tuple[list, list, list]:  # per token: id, (start, end) in characters, word
-        "The ids of `text`, the characters that each covers, and the index of its piece."
+        "The ids of `text`, the characters that each covers, and its piece's index."
         ids, offsets, words = [], [], []
         added = self.needs_space(text)
         start = -1 if added else 0
@@ -711,7 +715,7 @@ class ByteLevelBPE(Tables, Cutting, Encoding, Offsets, Decoding, Training, Files
         self,
         vocab: dict[str, int],  # token -> id
         merges: Iterable,  # "left right" or (left, right), most important first
-        add_prefix_space: bool = False,  # treat the first word as if a space stood before it
+        add_prefix_space: bool = False,  # treat the first word as if after a space
         errors: str = "replace",  # for bytes that are no UTF-8, as in `bytes.decode`
         unk_token: str | None = None,  # for bytes without an entry; None drops them
         patterns: Iterable[str] = (GPT2_PATTERN,),  # cut a text, one after the other
@@ -726,7 +730,8 @@ class ByteLevelBPE(Tables, Cutting, Encoding, Offsets, Decoding, Training, Files
         check_merges(vocab, self.merges, max(1, len(self.merges) // 100))
         if unk_token is not None and unk_token not in vocab:
             raise ValueError(
-                f"unk_token {unk_token!r} is not in the vocabulary; add it or leave it None"
+                f"unk_token {unk_token!r} is not in the vocabulary; "
+                "add it or leave it None"
             )
         self._pieces = Remember(self.encode_piece, longest=64)
         self._chunks = Remember(self.encode_chunk, longest=64)
