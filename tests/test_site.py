@@ -1,6 +1,8 @@
 "The built site: every link and picture leads somewhere, nothing comes from elsewhere, and a browser has no complaints."
 import functools
+import html
 import http.server
+import json
 import re
 import shutil
 import subprocess
@@ -58,23 +60,58 @@ def test_nothing_is_loaded_from_another_host(page):
     assert not [u for u in read(page).loads if re.match(r"(https?:)?//", u)]
 
 
+def test_styles_load_nothing_from_another_host():
+    for style in SITE.rglob("*.css"):
+        assert not re.findall(r"""(?:url\(|@import)\s*["']?(?:https?:)?//[^"')]*""", style.read_text(encoding="utf-8")), style
+
+
+PHONE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><body><pre id="wide"></pre><script>
+const frame = document.createElement('iframe'), wide = {}
+frame.width = 390; frame.height = 800; document.body.append(frame)
+const scrolls = (e, top) => e !== top && (getComputedStyle(e).overflowX !== 'visible' || scrolls(e.parentElement, top))
+async function measure(page) {
+  await new Promise(done => { frame.onload = done; frame.src = page })
+  const doc = frame.contentDocument, article = doc.querySelector('article') || doc.body
+  const out = [...article.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > 391
+    && e.getClientRects().length && !scrolls(e, article)).map(e => e.outerHTML.slice(0, 120))
+  if (doc.documentElement.scrollWidth > 390) out.push('the page itself scrolls')
+  if (out.length) wide[page] = out.slice(0, 3)
+}
+(async () => { for (const page of PAGES) await measure(page); document.getElementById('wide').textContent = JSON.stringify(wide) })()
+</script>"""
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    "The site, and a page that looks at all others through a frame as wide as a phone"
+
+    def log_message(self, *args): ...
+
+    def do_GET(self):
+        if self.path != "/phone":
+            return super().do_GET()
+        text = PHONE.replace("PAGES", json.dumps([p.name for p in PAGES])).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(text)
+
+
 @pytest.fixture(scope="module")
 def served():
     "The site on a port of this machine"
-    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *a: None})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(quiet, directory=str(SITE)))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(SITE)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
 
 
-def visit(url, profile):
+def visit(url, profile, budget=8000):
     "The page as a browser has it after its scripts ran, and what it complained about"
     if BROWSER is None:
         pytest.skip("no Chromium here: apt-get install chromium")
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={profile}",
-               "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--virtual-time-budget=8000", "--dump-dom", url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+               "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", f"--virtual-time-budget={budget}", "--dump-dom", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     chat = r'"(\[PST\]|Got invalid theme mode)'  # the theme tells what it does
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line and not re.search(chat, line)]
     return done.stdout, said
@@ -89,3 +126,9 @@ def test_a_browser_has_no_complaints(page, served, tmp_path):
 def test_search_finds_attend(served, tmp_path):
     dom, said = visit(f"{served}/search.html?q=attend", tmp_path)
     assert re.search(r'<ul[^>]* class="search">.*href="attention\.html', dom, re.S) and not said
+
+
+def test_nothing_sticks_out_of_a_phone(served, tmp_path):
+    dom, said = visit(f"{served}/phone", tmp_path, budget=120_000)
+    wide = re.search(r'<pre id="wide">(.*?)</pre>', dom, re.S)
+    assert not said and json.loads(html.unescape(wide[1])) == {}
