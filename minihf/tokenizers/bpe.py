@@ -72,9 +72,7 @@ GPT2_PATTERN = (
 def rank_table(
     vocab: dict[str, int],  # token -> id
     merges: list[str],  # "left right", most important first
-) -> tuple[
-    dict, list[int]
-]:  # (left id, right id) -> rank; rank -> id of the merged token
+) -> tuple[dict, list[int]]:  # (left id, right id) -> rank; rank -> merged id
     "The merges as numbers."
     if any(merge.count(" ") != 1 for merge in merges):
         raise ValueError('a merge is two tokens with a space between: "left right"')
