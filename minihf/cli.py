@@ -227,8 +227,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--version", action="version", version=f"minihf {__version__}",
                    help="show the version and exit")
     sub = p.add_subparsers(dest="command", metavar="command", title="commands")
-    sub.add_parser("tour", help="what the book builds, on one screen")
-    sub.add_parser("lab", help="open the book in JupyterLab")
+    for name, help in (("tour", "what the book builds, on one screen"),
+                       ("lab", "open the book in JupyterLab")):
+        sub.add_parser(name, help=help, description=help)
     commands = {name: add_command(sub, name) for name in COMMANDS}
     add = commands["fill-mask"].add_argument
     add("-k", type=at_least_one, default=5, help="how many answers (%(default)s)")
@@ -273,6 +274,8 @@ def main(argv: list[str] | None = None) -> int:
     log.setLevel(logging.ERROR)  # no load reports
     try:
         run(args)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError) as e:
         print(f"minihf: {e}", file=sys.stderr)
         return 1
