@@ -52,7 +52,8 @@ class DistilBertEmbeddings(nn.Module):
     def __init__(self, config):
         super().__init__()
         d = config.dim
-        self.word_embeddings = nn.Embedding(config.vocab_size, d, padding_idx=config.pad_token_id)
+        self.word_embeddings = nn.Embedding(
+            config.vocab_size, d, padding_idx=config.pad_token_id)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, d)
         self.LayerNorm = nn.LayerNorm(d, eps=1e-12)
         self.dropout = nn.Dropout(config.dropout)
@@ -82,7 +83,8 @@ class DistilBertAttention(nn.Module):
         q, k, v = (split_heads(f(x), self.h) for f in (self.q_lin, self.k_lin, self.v_lin))
         mix, weights = attention(
             q, k, v, mask, dropout=self.dropout.p if self.training else 0.0,
-            implementation=self.config._attn_implementation, output_attentions=output_attentions)
+            implementation=self.config._attn_implementation,
+            output_attentions=output_attentions)
         return self.out_lin(merge_heads(mix)), weights  # (b, s, d)
 
 # %% ../../nbs/11_models.distilbert.ipynb #distilbertlayer
@@ -151,7 +153,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
         return_dict: bool | None = None,  # False: a plain tuple
     ):  # -> BaseModelOutput or tuple
         "Hidden states of every token, (b, s, d)."
-        *wanted, named = options(self.config, output_attentions, output_hidden_states, return_dict)
+        *wanted, named = options(
+            self.config, output_attentions, output_hidden_states, return_dict)
         check_inputs(self.config, input_ids, inputs_embeds, attention_mask, 0)
         x = self.embeddings(input_ids, inputs_embeds, position_ids)
         mask, layers = padding_mask(attention_mask), self.transformer["layer"]
@@ -164,7 +167,7 @@ def from_bert(
     bert,  # a BertModel
     keep: list | None = None,  # numbers of the layers to keep; None: all
 ) -> DistilBertModel:
-    "A DistilBERT with a BERT's weights: the student on its first day. Sanh et al. 2019, section 2."
+    "A student on its first day, with a BERT's weights. Sanh et al. 2019, section 2."
     c, t = bert.config, bert.state_dict()
     keep = list(range(c.num_hidden_layers)) if keep is None else keep
     model = DistilBertModel(DistilBertConfig(
@@ -172,7 +175,8 @@ def from_bert(
         n_layers=len(keep), n_heads=c.num_attention_heads, dim=c.hidden_size,
         hidden_dim=c.intermediate_size, activation=c.hidden_act, pad_token_id=c.pad_token_id))
     new = {k: v.clone() for k, v in t.items() if k in model.state_dict()}
-    new["embeddings.position_embeddings.weight"] += t["embeddings.token_type_embeddings.weight"][0]
+    types = t["embeddings.token_type_embeddings.weight"]
+    new["embeddings.position_embeddings.weight"] += types[0]
     for i, j in enumerate(keep):
         for old, name in NAMES.items():
             for kind in ("weight", "bias"):
@@ -215,7 +219,8 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel):
         self.vocab_projector = value
 
     def forward(
-        self, input_ids=None, attention_mask=None, inputs_embeds=None,  # as for `DistilBertModel`
+        self, input_ids=None, attention_mask=None,
+        inputs_embeds=None,  # as for `DistilBertModel`
         labels: Tensor | None = None,  # (b, s), the hidden words; -100 where nothing is asked
         position_ids=None, token_type_ids=None,
         output_attentions=None, output_hidden_states=None, return_dict=None,
@@ -230,7 +235,7 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel):
 
 # %% ../../nbs/11_models.distilbert.ipynb #distilbertclassifierbase
 class DistilBertClassifierBase(DistilBertPreTrainedModel):
-    "DistilBERT with one vector per text, `[CLS]` through a matrix and relu, and scores from it."
+    "One vector per text, `[CLS]` through a matrix and relu, and scores from it."
 
     def __init__(self, config: DistilBertConfig, n: int):
         super().__init__(config)
@@ -252,8 +257,9 @@ class DistilBertForSequenceClassification(DistilBertClassifierBase):
         self.num_labels = config.num_labels
 
     def forward(
-        self, input_ids=None, attention_mask=None, inputs_embeds=None,  # as for `DistilBertModel`
-        labels: Tensor | None = None,  # (b,) classes or numbers; (b, num_labels) of 0.0 and 1.0
+        self, input_ids=None, attention_mask=None,
+        inputs_embeds=None,  # as for `DistilBertModel`
+        labels: Tensor | None = None,  # (b,) classes or numbers; (b, n) of 0.0, 1.0
         position_ids=None, token_type_ids=None,
         output_attentions=None, output_hidden_states=None, return_dict=None,
     ):  # -> SequenceClassifierOutput or tuple
@@ -272,7 +278,8 @@ class DistilBertForMultipleChoice(DistilBertClassifierBase):
         super().__init__(config, 1)
 
     def forward(
-        self, input_ids=None, attention_mask=None, inputs_embeds=None,  # (b, c, s) or (b, c, s, d)
+        self, input_ids=None, attention_mask=None,  # (b, c, s)
+        inputs_embeds=None,  # (b, c, s, d)
         labels: Tensor | None = None,  # (b,), the number of the right choice
         position_ids=None, token_type_ids=None,
         output_attentions=None, output_hidden_states=None, return_dict=None,
@@ -302,7 +309,8 @@ class DistilBertForTokenClassification(DistilBertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None, inputs_embeds=None,  # as for `DistilBertModel`
+        self, input_ids=None, attention_mask=None,
+        inputs_embeds=None,  # as for `DistilBertModel`
         labels: Tensor | None = None,  # (b, s); -100 where nothing is asked
         position_ids=None, token_type_ids=None,
         output_attentions=None, output_hidden_states=None, return_dict=None,
@@ -316,7 +324,7 @@ class DistilBertForTokenClassification(DistilBertPreTrainedModel):
 
 # %% ../../nbs/11_models.distilbert.ipynb #distilbertforquestionanswering
 class DistilBertForQuestionAnswering(DistilBertPreTrainedModel):
-    "DistilBERT that marks where an answer starts and ends. Raises: ValueError unless two labels."
+    "Marks where an answer starts and ends. Raises: ValueError unless two labels."
 
     def __init__(self, config: DistilBertConfig):
         super().__init__(config)
@@ -327,8 +335,9 @@ class DistilBertForQuestionAnswering(DistilBertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None, inputs_embeds=None,  # as for `DistilBertModel`
-        start_positions: Tensor | None = None,  # (b,), the answer's first token; see `span_loss`
+        self, input_ids=None, attention_mask=None,
+        inputs_embeds=None,  # as for `DistilBertModel`
+        start_positions: Tensor | None = None,  # (b,), the answer's first token
         end_positions: Tensor | None = None,  # (b,), its last token
         position_ids=None, token_type_ids=None,
         output_attentions=None, output_hidden_states=None, return_dict=None,
