@@ -382,10 +382,10 @@ def unknown_name(repo: str) -> FileNotFoundError:
 
 def unreachable(e: Exception, repo: str, filename: str) -> ConnectionError:
     "The error for a file that did not arrive."
-    cause = str(e.__cause__ or e).strip().split("\n")[0]
+    cause = str(e.__cause__ or e).strip().split("\n")[0].rstrip(".")
     return ConnectionError(
         f"{filename} of {repo!r} did not arrive from {endpoint()} and is not in the "
-        f"cache: {cause} Try again; behind a proxy set HTTPS_PROXY; or copy the model "
+        f"cache: {cause}. Try again; behind a proxy set HTTPS_PROXY; or copy the model "
         "here and give the folder."
     )
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from minihf import cli
+from minihf import __version__, cli
 
 
 def minihf(*args):
@@ -61,11 +61,18 @@ def test_generate_repeats_itself_under_one_seed(capsys):
 
 @pytest.mark.parametrize(
     "args, said",
-    [(["fill-mask", "no mask"], "[MASK]"), (["tokenize", "a", "--model", "/nowhere/at/all"], "/nowhere/at/all")],
+    [
+        (["fill-mask", "no mask"], "[MASK]"),
+        (["tokenize", "a", "--model", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["embed", "one text"], "two or more"),
+        (["fill-mask", "the [MASK]", "-k", "0"], "1 or more"),
+        (["generate", "two", "words"], "quotes"),
+        (["paint"], "fill-mask"),
+    ],
 )
 def test_mistakes_are_one_line(args, said):
     done = minihf(*args)
-    assert done.returncode == 1
+    assert done.returncode in (1, 2)
     assert said in done.stderr and len(done.stderr.splitlines()) <= 2 and "Traceback" not in done.stderr
 
 
@@ -87,3 +94,19 @@ def test_fill_mask_wants_one_mask(text, said, capsys):
     assert cli.main(["fill-mask", text]) == 1
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
+
+
+def test_version():
+    assert minihf("--version").stdout == f"minihf {__version__}\n"
+
+
+def test_embed_takes_any_model(capsys):
+    assert cli.main(["embed", "a list", "a tuple", "--model", "minihf/tiny-gpt2"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_a_reader_may_stop_reading():
+    writer = subprocess.Popen([sys.executable, "-m", "minihf"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    writer.stdout.close()
+    assert writer.stderr.read() == ""
+    writer.wait()
