@@ -38,15 +38,37 @@ def test_cells_are_short_and_ran(path):
         assert c["execution_count"] is None, "run nbdev_clean"
 
 
+def is_picture(cell):
+    return any("image/png" in o.get("data", {}) for o in cell["outputs"])
+
+
 @by_name
 def test_has_prose_pictures_and_exercises(path):
     markdown, code = list(cells(path, "markdown")), list(cells(path, "code"))
-    assert len(markdown) >= 0.45 * len(code)
-    pictures = [o for c in code for o in c["outputs"] if "image/png" in o.get("data", {})]
-    assert pictures
+    assert len(markdown) >= 0.65 * len(code)
     exercises = sum("> **Exercise" in c["source"] for c in markdown)
     solutions = sum("#| solution" in c["source"] for c in code)
-    assert exercises >= 1 and solutions >= exercises - 1  # a question may have no code
+    assert 3 <= exercises <= 6 and solutions >= exercises - 1  # a question may have no code
+
+
+@by_name
+def test_pictures_have_captions(path):
+    strip, *pictures = (c["source"] for c in cells(path, "code") if is_picture(c))
+    assert "strip(" in strip and pictures  # the path with this chapter's place, then what the text can't show
+    for source in pictures:
+        assert re.search(r"^#\| label: fig-[\w-]+$", source, re.M) and "#| fig-cap: " in source
+
+
+SHOWN = re.compile(r"\b(assert|check|test_\w+)\b")
+
+
+@by_name
+def test_a_definition_is_shown_at_work_at_once(path):
+    "Within two code cells there is a result or a check"
+    code = list(cells(path, "code"))
+    for i, c in enumerate(code):
+        if re.search(r"^#\| ?exports?\b", c["source"], re.M) and re.search(r"^(class|def) ", c["source"], re.M):
+            assert any(n["outputs"] or SHOWN.search(n["source"]) for n in code[i + 1 : i + 3]), c["id"]
 
 
 @by_page
