@@ -589,7 +589,7 @@ def all_rows(input_ids: Tensor, done: bool) -> Tensor:  # bool (b,)
     rows = (len(input_ids),)
     return torch.full(rows, done, dtype=torch.bool, device=input_ids.device)
 
-# %% ../../nbs/13_generation.logits.ipynb #maxlengthcriteria
+
 class MaxLengthCriteria(StoppingCriteria):
     "Finished when there are `max_length` tokens, prompt included."
 
