@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['conv1d', 'attention_scale', 'upcast_attention', 'GPT2Attention', 'GPT2MLP', 'GPT2Block', 'GPT2PreTrainedModel',
-           'init_lying', 'embed', 'rows_from', 'flat', 'GPT2Model', 'start_cache', 'run', 'GPT2LMBase',
+           'init_lying', 'embed', 'rows_from', 'flat', 'start_cache', 'GPT2Model', 'run', 'GPT2LMBase',
            'GPT2LMHeadModel', 'last_places', 'last_token', 'GPT2ForSequenceClassification',
            'GPT2ForTokenClassification', 'GPT2ForQuestionAnswering', 'GPT2SequenceSummary', 'GPT2DoubleHeadsModel']
 
@@ -203,6 +203,15 @@ def flat(x: Tensor | None, keep: int = 1) -> Tensor | None:
     "All axes but the last `keep` in one: choices become rows of the batch."
     return x if x is None or x.dim() <= keep + 1 else x.flatten(0, -keep - 1)
 
+# %% ../../nbs/15_models.gpt2.ipynb #start-cache
+def start_cache(model, past, use_cache: bool | None) -> tuple:  # a cache or None; return it?
+    "A cache to fill, if given or wanted. With checkpointing layers run twice: then there is none."
+    if model.gradient_checkpointing and model.training:
+        return None, False
+    use_cache = model.config.use_cache if use_cache is None else use_cache
+    wanted = use_cache or past is not None
+    return as_cache(past, len(model.h)) if wanted else None, use_cache
+
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2model
 class GPT2Model(GPT2PreTrainedModel):
     "Embeddings, layers, one last norm: from ids to hidden states. Radford et al. 2019."
@@ -237,15 +246,6 @@ class GPT2Model(GPT2PreTrainedModel):
                               inputs_embeds, maps, states)
         out = BaseModelOutputWithPastAndCrossAttentions(x, cache if keep else None, states, maps)
         return out if named else out.to_tuple()
-
-# %% ../../nbs/15_models.gpt2.ipynb #start-cache
-def start_cache(model, past, use_cache: bool | None) -> tuple:  # a cache or None; return it?
-    "A cache to fill, if given or wanted. With checkpointing layers run twice: then there is none."
-    if model.gradient_checkpointing and model.training:
-        return None, False
-    use_cache = model.config.use_cache if use_cache is None else use_cache
-    wanted = use_cache or past is not None
-    return as_cache(past, len(model.h)) if wanted else None, use_cache
 
 # %% ../../nbs/15_models.gpt2.ipynb #run
 def run(
