@@ -82,7 +82,7 @@ def gelu_new(
 ACT2FN = {
     "gelu": F.gelu,  # exact, BERT
     "gelu_python": F.gelu,
-    "gelu_new": gelu_new,  # tanh, GPT-2; and five more names for it
+    "gelu_new": gelu_new,  # tanh, GPT-2; and four more names for it
     "gelu_fast": gelu_new,
     "gelu_accurate": gelu_new,
     "gelu_pytorch_tanh": gelu_new,
