@@ -36,13 +36,13 @@ def digest(x):
 def worker(lib, name, threads):
     import importlib
 
-    from cases import CASES
+    from cases import CASES, DEVICE
 
     import torch
 
     torch.set_num_threads(threads)
     case, hf = CASES[name], importlib.import_module(lib)
-    finish = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None  # a GPU works behind the program's back
+    finish = torch.cuda.synchronize if DEVICE != "cpu" else lambda: None  # a GPU works behind the program's back
     out, sys.stdout = sys.stdout, sys.stderr
     work = case(hf)
     for line in sys.stdin:
@@ -71,6 +71,16 @@ def agree(a, b, atol=1e-4):
     return a == b
 
 
+def start(lib, name, threads, under=()):
+    "A worker for one library and case, `under` a command that watches it"
+    from cases import CASES
+
+    threads = CASES[name].threads or threads
+    cmd = [*under, sys.executable, __file__, "--worker", lib, name, str(threads)]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE if under else None)
+    return subprocess.Popen(cmd, **pipes, text=True, env=environment(threads))
+
+
 def ask(worker, i):
     "[seconds, digest] of a worker's round `i`"
     worker.stdin.write(f"{i}\n")
@@ -85,10 +95,7 @@ def run_case(name, rounds, threads):
     "[(seconds of minihf, seconds of transformers)], and whether all results agreed"
     from cases import CASES
 
-    threads = CASES[name].threads or threads
-    cmd = [sys.executable, __file__, "--worker"]
-    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(threads))
-    procs = {lib: subprocess.Popen([*cmd, lib, name, str(threads)], **pipes) for lib in LIBS}
+    procs = {lib: start(lib, name, threads) for lib in LIBS}
     pairs, equal = [], True
     for i in range((rounds or CASES[name].rounds) + 1):
         order = LIBS if i % 2 else LIBS[::-1]
@@ -105,9 +112,7 @@ def run_case(name, rounds, threads):
 def instructions(lib, name, threads, rounds=3):
     "Millions of processor instructions of a round, counted by valgrind: the same on a busy machine"
     valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--callgrind-out-file=/dev/null"]
-    cmd = [*valgrind, sys.executable, __file__, "--worker", lib, name, str(threads)]
-    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    p = subprocess.Popen(cmd, env=environment(threads), **pipes)
+    p = start(lib, name, threads, under=valgrind)
     count = lambda on: subprocess.run(["callgrind_control", f"--instr={on}", str(p.pid)], check=True, capture_output=True)
     ask(p, 0)
     count("on")
