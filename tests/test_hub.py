@@ -5,6 +5,8 @@ import pickle
 import random
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -303,6 +305,215 @@ def test_json_round_trip(tmp_path):
         hub.write_json({"x": object()}, tmp_path / "x.json")
     assert hub.read_json(tmp_path / "x.json") == obj and os.listdir(tmp_path).count("x.json") == 1
     assert not [n for n in os.listdir(tmp_path) if n.endswith(".tmp")]
+
+
+def names(folder):
+    return sorted(os.listdir(folder))
+
+
+def put(path, text="new"):
+    with hub.replacing(path) as tmp:
+        Path(tmp).write_text(text)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    (tmp_path / "config.json").write_text("old")
+    return tmp_path
+
+
+def texts(folder):
+    return {p.name: p.read_text() for p in folder.iterdir()}
+
+
+OLD, NEW = ({"a.txt": t, "config.json": t} for t in ("old", "new"))
+
+
+def test_files_of_a_block_appear_together(pair, monkeypatch):
+    with hub.saving(pair):
+        put(pair / "config.json")
+        put(pair / "a.txt", "first")
+        with hub.saving(f"{pair}/."):  # the same folder: joins
+            put(os.path.relpath(pair / "a.txt"))
+        assert {n: t for n, t in texts(pair).items() if not n.endswith(".tmp")} == OLD
+        (pair / "sub").mkdir()
+        put(pair / "sub/b.txt")  # another folder
+        assert names(pair / "sub") == ["b.txt"]
+        (pair / "sub/b.txt").unlink(), (pair / "sub").rmdir()
+    assert texts(pair) == NEW
+
+
+def test_order_of_the_burst(tmp_path, monkeypatch):
+    old = ["model.safetensors", "model-00001-of-00009.safetensors", "model.safetensors.index.json"]
+    for name in old:
+        (tmp_path / name).touch()
+    done, real = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append(Path(a if str(b).endswith(".tmp") else b).name), real(a, b)))
+    late = ["config.json", "generation_config.json", "tokenizer_config.json"]
+    with hub.saving(tmp_path):
+        for name in late:
+            put(tmp_path / name)
+        hub.save_tensors(weights(), tmp_path, max_shard_size=600)
+        put(tmp_path / "vocab.txt")
+        assert done == []
+    new = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "vocab.txt"}
+    assert set(done[:3]) == new and done[3] == "model.safetensors.index.json"
+    assert set(done[4:6]) == set(old[:2]) and set(done[6:8]) == set(late[1:]) and done[8:] == ["config.json"]
+    assert names(tmp_path) == sorted({*new, *late, "model.safetensors.index.json"})
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), SystemExit()])
+def test_error_in_a_block_changes_nothing(pair, error):
+    with pytest.raises(type(error)):
+        with hub.saving(pair):
+            put(pair / "a.txt")
+            hub.save_tensors(weights(), pair)
+            raise error
+    assert texts(pair) == OLD
+    with pytest.raises(type(error)):
+        with hub.replacing(pair / "a.txt") as tmp:
+            Path(tmp).write_text("half")
+            raise error
+    assert texts(pair) == OLD
+    put(pair / "a.txt"), put(pair / "config.json")  # the folder is free again
+    assert texts(pair) == NEW
+
+
+def test_inner_block_that_fails_is_taken_back(pair):
+    with hub.saving(pair):
+        put(pair / "a.txt")
+        with pytest.raises(ValueError):
+            with hub.saving(pair):
+                put(pair / "config.json", "never"), put(pair / "a.txt", "never")
+                raise ValueError
+        put(pair / "config.json")
+    assert texts(pair) == NEW
+
+
+def test_folder_in_the_way_is_told_before_writing(pair):
+    (pair / "b.txt").mkdir()
+    with pytest.raises(IsADirectoryError, match="b.txt"):
+        with hub.saving(pair):
+            put(pair / "a.txt")
+            put(pair / "b.txt")
+    (pair / "b.txt").rmdir()
+    assert texts(pair) == OLD
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        put(pair / "nowhere/x.txt")
+    with pytest.raises(NotADirectoryError, match="a.txt"):
+        put(pair / "a.txt/x.txt")
+
+
+SAVING = """
+import sys, time, os, minihf.hub as hub
+folder, wait = sys.argv[1], float(sys.argv[2])
+n = 0
+while True:
+    with hub.saving(folder):
+        for name in ("config.json", "vocab.txt", "model.safetensors"):
+            with hub.replacing(f"{folder}/{name}") as tmp, open(tmp, "w") as f:
+                f.write(str(n) + " " * 200_000)
+            print(n, flush=True)
+            time.sleep(wait)
+    time.sleep(wait)
+    n += 1
+"""
+
+
+@pytest.mark.skipif(hub.fcntl is None, reason="kill -9 is POSIX")
+def test_killed_saves_leave_old_or_new_and_nothing_else(tmp_path):
+    r = random.Random(0)
+    for kill in range(20):
+        job = subprocess.Popen([sys.executable, "-c", SAVING, str(tmp_path), "0.001"], stdout=subprocess.PIPE)
+        for _ in range(r.randint(3, 12)):
+            job.stdout.readline()
+        time.sleep(r.random() / 500)
+        job.kill(), job.communicate()
+        whole = [p.read_text().strip() for p in tmp_path.iterdir() if not p.name.endswith(".tmp")]
+        assert len(whole) in (0, 3) and len(set(whole)) <= 1, (kill, whole)
+    with hub.replacing(tmp_path / "config.json") as tmp:  # sweeps what they left
+        assert names(tmp_path) == ["config.json", "model.safetensors", "vocab.txt"]
+        Path(tmp).touch()
+    assert len(names(tmp_path)) == 3
+
+
+@pytest.mark.skipif(hub.fcntl is None, reason="folders are locked on POSIX only")
+def test_two_writers_take_turns(pair, monkeypatch):
+    args = [sys.executable, "-c", SAVING, str(pair), "0.03"]
+    with subprocess.Popen(args, stdout=subprocess.PIPE) as job:
+        try:
+            job.stdout.readline()
+            with hub.saving(pair):  # waits for the other's block, and keeps it out
+                before = {n: t.strip() for n, t in texts(pair).items() if n != "a.txt"}
+                assert len(set(before.values())) == 1 and len(before) == 3
+                time.sleep(0.2)
+                assert {n: t.strip() for n, t in texts(pair).items() if n != "a.txt"} == before
+            monkeypatch.setattr(hub, "LOCK_WAIT", 0)
+            job.stdout.readline()
+            with pytest.raises(TimeoutError, match=f"{pair.name}' is in use"):
+                for _ in range(50):
+                    put(pair / "a.txt")
+        finally:
+            job.kill()
+    monkeypatch.undo()
+    put(pair / "a.txt")  # the lock went with the process
+    assert (pair / "a.txt").read_text() == "new"
+
+
+@pytest.mark.skipif(hub.fcntl is None, reason="folders are locked on POSIX only")
+def test_threads_take_turns(pair):
+    wrong = []
+
+    def work(k):
+        for _ in range(5):
+            with hub.saving(pair):
+                for name in OLD:
+                    put(pair / name, k)
+            with hub.saving(pair):
+                if len(set(texts(pair).values())) != 1:
+                    wrong.append(texts(pair))
+
+    threads = [threading.Thread(target=work, args=(str(k),)) for k in range(4)]
+    [t.start() for t in threads], [t.join() for t in threads]
+    assert wrong == [] and names(pair) == ["a.txt", "config.json"]
+
+
+@pytest.mark.skipif(hub.fcntl is None, reason="folders are locked on POSIX only")
+def test_only_our_temporaries_are_swept(pair):
+    mine = [".a.txt.0123abcd.tmp", ".model.safetensors.00000000.tmp"]
+    others = ["a.txt.tmp", ".hidden.tmp", ".x.0123ABCD.tmp", ".cache.incomplete", ".x.0123abcd.tmp.txt"]
+    for name in mine + others:
+        (pair / name).touch()
+    (pair / ".d.0123abcd.tmp").mkdir()
+    put(pair / "b.txt")
+    assert names(pair) == sorted([*others, ".d.0123abcd.tmp", "a.txt", "b.txt", "config.json"])
+
+
+def test_file_system_without_locks(pair, monkeypatch):
+    if hub.fcntl:
+        monkeypatch.setattr(hub.fcntl, "flock", lambda *a: (_ for _ in ()).throw(OSError(9, "Bad file descriptor")))
+        (pair / ".a.txt.0123abcd.tmp").touch()  # may be another's
+        put(pair / "a.txt")
+        assert names(pair) == [".a.txt.0123abcd.tmp", "a.txt", "config.json"]
+        (pair / ".a.txt.0123abcd.tmp").unlink()
+    monkeypatch.setattr(hub, "fcntl", None)
+    with hub.saving(pair):
+        put(pair / "a.txt"), put(pair / "config.json")
+    assert texts(pair) == NEW
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/x", "a\\b", "..", ".", "", "x\0"])
+def test_plain_name_refuses_ways(name):
+    with pytest.raises(ValueError, match="filename_prefix"):
+        hub.plain_name("filename_prefix", name)
+
+
+def test_plain_name():
+    assert hub.plain_name("p", "x.y-ä") == "x.y-ä"
+    for value in (None, 5, b"x", ["x"], Path("x")):
+        with pytest.raises(TypeError, match="filename_prefix"):
+            hub.plain_name("filename_prefix", value)
 
 
 def test_failed_save_keeps_the_old_weights(toy, monkeypatch):
