@@ -9,7 +9,8 @@ import sys
 import pytest
 import transformers
 
-from minihf.config import (BertConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, PretrainedConfig, check_heads)
+from minihf.config import (BertConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, PretrainedConfig, check_heads, check_size,
+                           count_parameters, machine_memory)
 
 PAIRS = [(BertConfig, transformers.BertConfig), (DistilBertConfig, transformers.DistilBertConfig),
          (GPT2Config, transformers.GPT2Config)]
@@ -267,3 +268,46 @@ def test_attributes_added_later(tmp_path):
     c.my_key = {"nested": [1, 2]}
     c.save_pretrained(tmp_path)
     assert BertConfig.from_pretrained(tmp_path).my_key == {"nested": [1, 2]}
+
+
+# ---- sizes that no machine has ----
+
+
+@pytest.mark.parametrize("sizes, words", [
+    (dict(num_hidden_layers=10**6), "num_hidden_layers=1000000: at most 2048"),
+    (dict(num_hidden_layers=10**6, hidden_size=4, num_attention_heads=1, intermediate_size=4), "at most 2048"),
+    (dict(hidden_size=768_000), "hidden_size=768000.*GB of memory"), (dict(vocab_size=10**12), "vocab_size=1000000000000.*GB"),
+    (dict(max_position_embeddings=10**30), "GB"), (dict(intermediate_size=10**12), "GB"), (dict(type_vocab_size=10**12), "GB"),
+])
+def test_sizes_that_no_machine_has(sizes, words):
+    config = BertConfig(**sizes)  # to describe such a model costs nothing
+    with pytest.raises(ValueError, match=words):
+        check_size(config, memory=64 * 2**30)
+
+
+def test_names_of_the_family_in_size_errors():
+    with pytest.raises(ValueError, match="GPT2Config with n_layer=12, n_embd=768000, vocab_size=50257"):
+        check_size(GPT2Config(n_embd=768_000), memory=2**30)
+    with pytest.raises(ValueError, match="n_layers=5000"):
+        check_size(DistilBertConfig(n_layers=5000))
+
+
+def test_large_models_that_exist():
+    llama = dict(hidden_size=8192, num_hidden_layers=80, intermediate_size=28672, vocab_size=128256, max_position_embeddings=8192)
+    check_size(PretrainedConfig(**llama, dtype="bfloat16"), memory=160 * 10**9)
+    with pytest.raises(ValueError, match="GB"):
+        check_size(PretrainedConfig(**llama), memory=160 * 10**9)
+    check_size(PretrainedConfig(**llama, dtype="float8_e4m3fn"), memory=80 * 10**9)
+    for config in (BertConfig(), DistilBertConfig(), GPT2Config(n_embd=1600, n_layer=48, n_head=25), PretrainedConfig()):
+        check_size(config)
+    assert 2**28 < machine_memory() <= 2**62
+
+
+@families
+def test_the_estimate_is_near_the_truth(ours, theirs):
+    import torch
+
+    model = {"bert": transformers.BertModel, "distilbert": transformers.DistilBertModel, "gpt2": transformers.GPT2Model}[ours.model_type]
+    with torch.device("meta"):
+        true = model(theirs()).num_parameters()
+    assert abs(count_parameters(ours()) / true - 1) < 0.01
