@@ -9,6 +9,8 @@ __version__ = "0.0.1"
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import _aliases  # noqa: F401, the module names of `transformers`
+
 _MODULES = {
     "auto": (
         "AutoConfig AutoTokenizer AutoModel AutoModelForPreTraining AutoModelForMaskedLM "

@@ -1,5 +1,6 @@
 "The package's front door: lazy names, light imports, errors, and what editors see."
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import minihf
+from minihf._aliases import ALIASES
 
 
 def python(code):
@@ -78,3 +80,28 @@ def test_package_never_imports_the_reference():
         for o in ast.walk(ast.parse(f.read_text(encoding="utf-8"))):
             names = [a.name for a in o.names] if isinstance(o, ast.Import) else [o.module or ""] if isinstance(o, ast.ImportFrom) and not o.level else []
             assert not {n.split(".")[0] for n in names} & {"transformers", "tokenizers", "fastcore", "nbdev"}, f
+
+
+@pytest.mark.parametrize("alias", sorted(ALIASES))
+def test_public_names_are_found_under_the_reference_s_module_names(alias):
+    try:
+        theirs = importlib.import_module(f"transformers.{alias}")
+    except ImportError:
+        pytest.skip("a module of version 4")
+    ours = importlib.import_module(f"minihf.{alias}")
+    for name in set(minihf.__all__) & {n for n, o in vars(theirs).items() if getattr(o, "__module__", "") == theirs.__name__}:
+        assert getattr(ours, name) is getattr(minihf, name), name
+
+
+def test_aliases_are_modules_like_others():
+    assert python("""if 1:
+        import minihf, sys
+        import minihf.models.gpt2.modeling_gpt2 as m
+        from minihf.models.bert.modeling_bert import BertLayer
+        print(m.GPT2Model.__module__, minihf.models.bert.modeling_bert.BertLayer is BertLayer, "transformers" in sys.modules)
+    """) == ["minihf.models.gpt2", "True", "False"]
+    with pytest.raises(ImportError, match="Nothing"):
+        exec("from minihf.modeling_outputs import Nothing")
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("minihf.models.nothing")
+    assert python("import minihf.modeling_outputs, sys; print('torch' in sys.modules)") == ["False"]

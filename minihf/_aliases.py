@@ -1,0 +1,104 @@
+"""The module names of `transformers`, under which other people's code imports what is here in fewer modules.
+
+`from minihf.models.bert.modeling_bert import BertModel` and `from minihf.modeling_outputs import ModelOutput` work, although no such
+files are there: a finder answers for the names in the table with modules that look their contents up where the table says.
+"""
+import sys
+from importlib import import_module
+from importlib.machinery import PathFinder, SourceFileLoader
+from importlib.util import spec_from_file_location, spec_from_loader
+
+ALIASES = {  # name in transformers -> the modules here that hold what it holds
+    "activations": "layers",
+    "cache_utils": "cache",
+    "configuration_utils": "config",
+    "data.data_collator": "data",
+    "file_utils": "modeling hub tokenizers.base",
+    "generation.configuration_utils": "generation.search",
+    "generation.logits_process": "generation.logits",
+    "generation.stopping_criteria": "generation.logits",
+    "generation.streamers": "generation.search",
+    "generation.utils": "generation.search generation.logits",
+    "modeling_outputs": "modeling",
+    "modeling_utils": "modeling layers",
+    "models.auto": "auto",
+    "models.auto.auto_factory": "auto",
+    "models.auto.configuration_auto": "auto",
+    "models.auto.modeling_auto": "auto",
+    "models.auto.tokenization_auto": "auto",
+    "optimization": "trainer",
+    "pipelines.base": "pipelines",
+    "pipelines.feature_extraction": "pipelines",
+    "pipelines.fill_mask": "pipelines",
+    "pipelines.question_answering": "pipelines",
+    "pipelines.text_classification": "pipelines",
+    "pipelines.text_generation": "pipelines",
+    "pipelines.token_classification": "pipelines",
+    "pipelines.zero_shot_classification": "pipelines",
+    "pytorch_utils": "models.gpt2",
+    "tokenization_utils": "tokenizers.base",
+    "tokenization_utils_base": "tokenizers.base",
+    "tokenization_utils_fast": "tokenizers.base",
+    "trainer_callback": "trainer",
+    "trainer_pt_utils": "trainer",
+    "trainer_seq2seq": "trainer",
+    "trainer_utils": "trainer",
+    "training_args": "trainer",
+    "training_args_seq2seq": "trainer",
+    "utils": "hub modeling tokenizers.base",
+}
+for family in ("bert", "distilbert", "gpt2"):
+    ALIASES[f"models.{family}.modeling_{family}"] = f"models.{family} modeling"
+    ALIASES[f"models.{family}.configuration_{family}"] = "config"
+    ALIASES[f"models.{family}.tokenization_{family}"] = "tokenizers.base"
+    ALIASES[f"models.{family}.tokenization_{family}_fast"] = "tokenizers.base"
+
+FOLDERS = {name.rpartition(".")[0] for name in ALIASES}  # real or not, with aliases below
+
+
+class Folder(SourceFileLoader):
+    "Loads a module below which there are aliases, as if it were a folder."
+
+    def exec_module(self, module):
+        module.__path__ = []
+        super().exec_module(module)
+
+
+class Aliases:
+    "Finds and loads the modules of the table."
+
+    @staticmethod
+    def find_spec(fullname, path=None, target=None):
+        package, _, name = fullname.partition(".")
+        if package != "minihf":
+            return None
+        if name in ALIASES:
+            return spec_from_loader(fullname, Aliases, is_package=name in FOLDERS)
+        if name in FOLDERS:
+            spec = PathFinder.find_spec(fullname, path)
+            if spec and spec.submodule_search_locations is None:  # a file
+                loader = Folder(fullname, spec.origin)
+                return spec_from_file_location(fullname, spec.origin, loader=loader)
+
+    @staticmethod
+    def create_module(spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
+        name = module.__name__.partition(".")[2]
+        homes = [f"minihf.{home}" for home in ALIASES[name].split()]
+
+        def look_up(attribute):
+            for home in map(import_module, homes):
+                if hasattr(home, attribute) and not attribute.startswith("__"):
+                    return getattr(home, attribute)
+            raise AttributeError(
+                f"minihf.{name} has no {attribute!r}; it stands for {', '.join(homes)}"
+            )
+
+        module.__doc__ = f"The name that `transformers` has for {', '.join(homes)}."
+        module.__getattr__ = look_up
+
+
+sys.meta_path.insert(0, Aliases)
