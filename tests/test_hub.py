@@ -439,7 +439,7 @@ def test_killed_saves_leave_old_or_new_and_nothing_else(tmp_path):
 
 
 @pytest.mark.skipif(hub.fcntl is None, reason="folders are locked on POSIX only")
-def test_two_writers_take_turns(pair, monkeypatch):
+def test_two_writers_take_turns(pair):
     args = [sys.executable, "-c", SAVING, str(pair), "0.03"]
     with subprocess.Popen(args, stdout=subprocess.PIPE) as job:
         try:
@@ -449,16 +449,32 @@ def test_two_writers_take_turns(pair, monkeypatch):
                 assert len(set(before.values())) == 1 and len(before) == 3
                 time.sleep(0.2)
                 assert {n: t.strip() for n, t in texts(pair).items() if n != "a.txt"} == before
-            monkeypatch.setattr(hub, "LOCK_WAIT", 0)
-            job.stdout.readline()
-            with pytest.raises(TimeoutError, match=f"{pair.name}' is in use"):
-                for _ in range(50):
-                    put(pair / "a.txt")
         finally:
             job.kill()
-    monkeypatch.undo()
     put(pair / "a.txt")  # the lock went with the process
     assert (pair / "a.txt").read_text() == "new"
+
+
+@pytest.mark.skipif(hub.fcntl is None, reason="folders are locked on POSIX only")
+def test_folder_in_use_is_named(pair, monkeypatch):
+    monkeypatch.setattr(hub, "LOCK_WAIT", 0.1)
+    inside, leave = threading.Event(), threading.Event()
+
+    def holds():
+        with hub.saving(pair):
+            inside.set()
+            leave.wait()
+
+    other = threading.Thread(target=holds)
+    other.start()
+    inside.wait()
+    try:
+        with pytest.raises(TimeoutError, match=f"{pair.name}' is in use.*another folder"):
+            put(pair / "a.txt")
+    finally:
+        leave.set()
+        other.join()
+    assert texts(pair) == OLD
 
 
 @pytest.mark.skipif(hub.fcntl is None, reason="folders are locked on POSIX only")
