@@ -9,8 +9,8 @@ import sys
 import pytest
 import transformers
 
-from minihf.config import (BertConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, PretrainedConfig, check_heads, check_size,
-                           count_parameters, machine_memory)
+from minihf.config import (BertConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, PretrainedConfig, check_heads, check_quantized,
+                           check_size, check_sizes, count_parameters, machine_memory, too_deep)
 
 PAIRS = [(BertConfig, transformers.BertConfig), (DistilBertConfig, transformers.DistilBertConfig),
          (GPT2Config, transformers.GPT2Config)]
@@ -86,8 +86,44 @@ def test_labels():
     c.num_labels = 2
     assert c.id2label == {0: "LABEL_0", 1: "LABEL_1"} and c.label2id == {"LABEL_0": 0, "LABEL_1": 1}
     assert BertConfig(num_labels=2, id2label={0: "a", 1: "b"}).id2label == {0: "a", 1: "b"}
-    with pytest.raises(ValueError, match="num_labels=3.*id2label"):
-        BertConfig(num_labels=3, id2label={0: "a", 1: "b"})
+
+
+@pytest.mark.parametrize("given", [
+    dict(num_labels=50, id2label={"0": "a", "1": "b"}, label2id={"a": 0, "b": 1}), dict(num_labels=3, id2label={0: "a", 1: "b"}),
+    dict(num_labels=1, id2label={0: "a", 1: "b"}), dict(num_labels=0, id2label={0: "a"}), dict(num_labels=2, id2label={"1": "b", "0": "a"})])
+@pytest.mark.parametrize("way", ["constructor", "dict", "file"])
+def test_labels_that_disagree(given, way, tmp_path, caplog):
+    "What checkpoints of the 2.x years have: num_labels beside the two default names"
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **given}))
+    make = {"constructor": lambda c: c(**given), "dict": lambda c: c.from_dict(dict(given)), "file": lambda c: c.from_pretrained(tmp_path)}[way]
+    theirs = make(transformers.BertConfig)
+    with caplog.at_level(logging.WARNING, "minihf"):
+        ours = make(BertConfig)
+    assert ours.id2label == theirs.id2label and ours.num_labels == theirs.num_labels == given["num_labels"]
+    assert ours.label2id == {name: i for i, name in ours.id2label.items()}
+    assert (f"num_labels={given['num_labels']}, but id2label names" in caplog.text) == (given["num_labels"] != len(given["id2label"]))
+
+
+@pytest.mark.parametrize("n, error", [(-1, ValueError), (10**8, ValueError), (10**30, ValueError), (3.0, TypeError), ("3", TypeError), (True, TypeError)])
+def test_odd_numbers_of_labels(n, error):
+    with pytest.raises(error, match="num_labels"):
+        BertConfig(num_labels=n)
+    config = BertConfig()
+    with pytest.raises(error, match="num_labels"):
+        config.num_labels = n
+    with pytest.raises(error, match="num_labels"):
+        BertConfig.from_dict({}, num_labels=n)
+
+
+def test_numbers_from_numpy_and_torch(tmp_path):
+    import numpy as np
+    import torch
+
+    c = BertConfig(num_labels=np.int64(3), hidden_size=np.int32(24), hidden_dropout_prob=np.float32(0.5), eos_token_id=torch.tensor(4), use_cache=np.bool_(False))
+    assert (c.num_labels, c.hidden_size, c.hidden_dropout_prob, c.eos_token_id, c.use_cache) == (3, 24, 0.5, 4, False)
+    assert type(c.hidden_size) is type(c.eos_token_id) is int and type(c.use_cache) is bool
+    c.save_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(tmp_path) == c
 
 
 def test_labels_on_loading(tmp_path):
@@ -98,8 +134,14 @@ def test_labels_on_loading(tmp_path):
     assert load(tmp_path, num_labels=3).id2label == theirs.id2label and load(tmp_path, num_labels=3).label2id == theirs.label2id
     three = load(tmp_path, id2label={0: "a", 1: "b", 2: "c"})
     assert three.num_labels == 3 and three.label2id["c"] == 2
-    with pytest.raises(ValueError, match="num_labels"):
-        load(tmp_path, num_labels=4, id2label={0: "a", 1: "b", 2: "c"})
+    assert load(tmp_path, num_labels=None).id2label == {0: "no", 1: "yes"}
+
+
+def test_labels_given_twice_on_loading(tmp_path, caplog):
+    BertConfig().save_pretrained(tmp_path)
+    theirs, ours = (c.from_pretrained(tmp_path, num_labels=4, id2label={0: "a", 1: "b", 2: "c"}) for c in (transformers.BertConfig, BertConfig))
+    assert ours.id2label == theirs.id2label and ours.num_labels == 3 and ours.label2id == {"a": 0, "b": 1, "c": 2}
+    assert "num_labels=4, but id2label names 3" in caplog.text
 
 
 @pytest.mark.parametrize("values, word", [
@@ -235,8 +277,14 @@ def test_another_family_warns(tmp_path, caplog):
 
 @pytest.mark.parametrize("text, words", [
     ("{", "not valid JSON"), ("[1, 2]", "JSON object"), ("", "JSON"), ('{"hidden_size": "big"}', "hidden_size"),
-    ('{"num_labels": 3, "id2label": {"0": "a"}}', "num_labels=3"), ('{"id2label": {"zero": "a"}}', "zero"),
-    ('{"id2label": ["a", "b"]}', "id2label"),
+    ('{"id2label": {"zero": "a"}}', "zero"), ('{"id2label": ["a", "b"]}', "id2label"), ('{"id2label": {"0": ["a"]}}', "id2label"),
+    ('{"label2id": 5}', "label2id"), ('{"num_labels": 50000000}', "num_labels=50000000.*1,000,000"), ('{"num_labels": "3"}', "num_labels"),
+    ('{"attribute_map": {"hidden_size": "x"}}', "'attribute_map'.*[Rr]ename"), ('{"use_return_dict": false}', "'use_return_dict'"),
+    ('{"to_dict": 1}', "'to_dict'"), ('{"save_pretrained": null}', "'save_pretrained'"), ('{"from_pretrained": 1}', "'from_pretrained'"),
+    ('{"__class__": 1}', "__class__"), ('{"__dict__": {}}', "__dict__"), ('{"update": {}}', "'update'"),
+    ('{"x": ' + "[" * 600 + "]" * 600 + "}", "config.json.*64 deep"), ('{"x": ' + "[" * 99999 + "]" * 99999 + "}", "config.json"),
+    ('{"x": ' + '{"a": ' * 70 + "1" + "}" * 70 + "}", "64 deep"), ('{"eos_token_id": 2.5}', "eos_token_id.*2.5"), ('{"eos_token_id": [1, 2.5]}', "eos_token_id.*2.5"),
+    ('{"eos_token_id": [true]}', "eos_token_id.*True"), ('{"dtype": {"a": 1}}', "dtype"), ('{"_name_or_path": 5}', "_name_or_path"),
 ])
 def test_damaged_files(tmp_path, text, words):
     (tmp_path / "config.json").write_text(text)
@@ -311,3 +359,142 @@ def test_the_estimate_is_near_the_truth(ours, theirs):
     with torch.device("meta"):
         true = model(theirs()).num_parameters()
     assert abs(count_parameters(ours()) / true - 1) < 0.01
+
+
+# ---- values that would hide the class, or recurse ----
+
+
+def test_keys_that_shadow_the_class():
+    for name in ("attribute_map", "use_return_dict", "to_dict", "save_pretrained", "update", "__class__", "__init__"):
+        with pytest.raises(ValueError, match=name):
+            BertConfig(**{name: 1})
+        with pytest.raises(ValueError, match=name):
+            BertConfig().update({name: 1})
+
+    class Own(PretrainedConfig):
+        width = 3  # a plain class attribute is a default, not a part of the machinery
+
+    assert Own(width=4).width == 4 and BertConfig(padding_row=1).padding_row == 1
+
+
+def test_depth():
+    deep, ring = [], []
+    for _ in range(70):
+        deep = [deep]
+    ring += [ring, ring]
+    for value in (deep, ring, {"a": deep}):
+        with pytest.raises(ValueError, match="64 deep"):
+            BertConfig(note=value)
+        config = BertConfig()
+        config.note = value
+        for call in (config.to_dict, config.to_json_string, lambda: repr(config), lambda: config.update({})):
+            with pytest.raises(ValueError, match="'note'.*64 deep"):
+                call()
+    assert not too_deep({"a": [[1] * 1000] * 1000})
+
+
+def test_terminal_sequences_are_shown_escaped(tmp_path, caplog, capsys):
+    evil = "\x1b[31mred\x07"
+    config = BertConfig(_name_or_path=evil, **{evil: evil})
+    assert "\x1b" not in repr(config) and "\x07" not in repr(config)
+    put = lambda **data: (tmp_path / "config.json").write_text(json.dumps(data))
+    put(model_type=evil)
+    BertConfig.from_pretrained(tmp_path, **{evil: 1})
+    assert "\x1b" not in caplog.text and "\\x1b[31mred" in caplog.text
+    for data in ({"hidden_size": evil}, {"problem_type": evil}, {"dtype": evil}, {"_attn_implementation": evil}, {"id2label": {"0": evil, "x": evil}},
+                 {"quantization_config": {"quant_method": evil}}, {"__" + evil: 1}):
+        put(**data)
+        with pytest.raises((ValueError, TypeError), match="x1b") as e:
+            check_quantized(BertConfig.from_pretrained(tmp_path))
+        assert "\x1b" not in str(e.value)
+
+
+# ---- what a model checks before it is built ----
+
+
+def test_padding_row():
+    "As in the reference: torch refuses it for BERT, GPT-2 has no such row"
+    import torch
+
+    sizes = dict(vocab_size=12, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    for pad, right in ((None, True), (0, True), (11, True), (-1, True), (-12, True), (12, False), (-13, False)):
+        with torch.device("meta"):
+            if right:
+                transformers.BertModel(transformers.BertConfig(pad_token_id=pad, **sizes))
+                check_sizes(BertConfig(pad_token_id=pad, **sizes))
+            else:
+                with pytest.raises(AssertionError):
+                    transformers.BertModel(transformers.BertConfig(pad_token_id=pad, **sizes))
+                with pytest.raises(ValueError, match=f"pad_token_id={pad}.*vocab_size=12"):
+                    check_sizes(BertConfig(pad_token_id=pad, **sizes))
+    check_sizes(GPT2Config(pad_token_id=60000))
+
+
+@pytest.mark.parametrize("config, words", [
+    (BertConfig(num_hidden_layers=-1), "num_hidden_layers=-1"), (GPT2Config(n_layer=-1), "n_layer=-1"), (GPT2Config(n_inner=0), "n_inner=0"),
+    (DistilBertConfig(hidden_dim=-5), "hidden_dim=-5"), (BertConfig(initializer_range=math.inf), "initializer_range=inf"),
+    (BertConfig(initializer_range=math.nan), "initializer_range=nan"), (BertConfig(vocab_size=0), "vocab_size=0")])
+def test_sizes_that_are_none(config, words):
+    with pytest.raises(ValueError, match=words):
+        check_sizes(config)
+    check_sizes(BertConfig(num_hidden_layers=0))
+
+
+def test_quantised_checkpoints_say_so():
+    check_quantized(BertConfig(quantization_config=None))
+    with pytest.raises(ValueError, match="quantised.*'gptq'.*float16"):
+        check_quantized(BertConfig(quantization_config={"quant_method": "gptq", "bits": 4}))
+
+
+# ---- every argument of the reference ----
+
+
+def test_arguments_of_reading(tmp_path, caplog):
+    import inspect
+
+    BertConfig().save_pretrained(tmp_path)
+    theirs = inspect.signature(transformers.BertConfig.from_pretrained).parameters
+    usual = {k: p.default for k, p in theirs.items() if p.default is not p.empty} | dict(
+        subfolder="", proxies=None, return_unused_kwargs=False, trust_remote_code=True, gguf_file=None, _from_auto=True, _from_pipeline=None)
+    for name, value in usual.items():
+        assert BertConfig.from_pretrained(tmp_path, **{name: value}) == BertConfig()
+    assert caplog.text == ""
+    with pytest.raises(ValueError, match="gguf_file"):
+        BertConfig.from_pretrained(tmp_path, gguf_file="model.gguf")
+    (tmp_path / "sub").mkdir()
+    BertConfig(note=1).save_pretrained(tmp_path / "sub")
+    assert BertConfig.from_pretrained(tmp_path, subfolder="sub").note == 1
+    BertConfig.from_pretrained(tmp_path, num_label=3)
+    assert "does not know 'num_label', so it has no effect. Did you mean num_labels?" in caplog.text
+
+
+@pytest.mark.parametrize("more", [dict(push_to_hub=True), dict(repo_id="a/b"), dict(config_file_name="../x"), dict(token="x"), dict(use_diff=False)])
+def test_arguments_of_saving(tmp_path, more):
+    with pytest.raises(ValueError, match=next(iter(more))):
+        BertConfig().save_pretrained(tmp_path / "new", **more)
+    assert not (tmp_path / "new").exists()
+    BertConfig().save_pretrained(tmp_path, push_to_hub=False)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, 2.5, ["a"], b"x", True])
+def test_places_of_the_wrong_kind(wrong):
+    for call in (BertConfig.from_pretrained, BertConfig.get_config_dict, BertConfig.from_json_file, BertConfig().save_pretrained, BertConfig().to_json_file):
+        with pytest.raises(TypeError, match="pretrained_model_name_or_path|json_file|save_directory"):
+            call(wrong)
+    for call in (BertConfig.from_dict, BertConfig().update):
+        with pytest.raises(TypeError, match="dict"):
+            call(wrong)
+
+
+def test_a_file_that_is_not_there_is_not_asked_from_the_hub(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        BertConfig.from_json_file("nothing.json")
+
+
+def test_lone_surrogates_survive(tmp_path):
+    (tmp_path / "config.json").write_text('{"note": "\\ud800", "limit": {"__float__": "seven"}}')
+    for cls in (BertConfig, transformers.BertConfig):
+        config = cls.from_pretrained(tmp_path)
+        config.save_pretrained(tmp_path)
+        again = cls.from_pretrained(tmp_path)
+        assert again.note == "\ud800" and again.limit == {"__float__": "seven"}
