@@ -141,7 +141,7 @@ def test_corrupt_download_is_named(server):
     hub.write_safetensors(weights(), "m.safetensors")
     server.add("ada/toy", {"model.safetensors": Path("m.safetensors").read_bytes()})
     server.fault("model.safetensors", "corrupt")
-    with pytest.raises(hub.FileError, match="not a usable safetensors file.*Download it again"):
+    with pytest.raises(hub.FileError, match="not a usable safetensors file.*download it again with force_download=True"):
         hub.read_tensors(hub.weight_files("ada/toy")[0])
 
 
@@ -801,6 +801,42 @@ def test_payload_is_refused_and_not_run(tmp_path, how):
     assert not evil.path.exists()
 
 
+@pytest.mark.parametrize("data, remedy", [
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 100\n", "git lfs pull"),
+    (b"\n<!DOCTYPE html><html>", "a web page"), (b"\xef\xbb\xbf<html>", "a web page"), (b"PK\x03\x04half", "corrupted.*safetensors"),
+    ((8).to_bytes(8, "little") + b"{}      ", "safetensors: give it that extension"), (b"", "damaged.*safetensors"), (b"Entry not found", "safetensors")])
+def test_what_is_no_bin_is_recognised(tmp_path, data, remedy):
+    (tmp_path / "pytorch_model.bin").write_bytes(data)
+    with pytest.raises(hub.FileError, match=f"pytorch_model.bin was not loaded.*{remedy}"):
+        hub.read_tensors(hub.weight_files(tmp_path)[0])
+
+
+@pytest.mark.parametrize("thing", [torch.eye(2).to_sparse(), torch.zeros(2, device="meta"), 3,
+                                   torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)])
+def test_bin_holds_plain_tensors_only(tmp_path, thing):
+    for content in ({"w\x1b[2J": thing}, {5: torch.ones(2)}):
+        torch.save(content, tmp_path / "m.bin")
+        with pytest.raises(hub.FileError, match="m.bin.*should name a plain tensor") as e:
+            hub.read_tensors(tmp_path / "m.bin")
+        assert "\x1b" not in str(e.value)
+
+
+def test_old_torch_reads_no_pickle(tmp_path, monkeypatch):
+    torch.save(weights(), tmp_path / "m.bin")
+    for version in ("2.5.1+cpu", "1.13.0", "2.4.0a0+git1234"):
+        monkeypatch.setattr(torch, "__version__", version)
+        with pytest.raises(hub.FileError, match="m.bin is not read.*Upgrade torch"):
+            hub.read_tensors(tmp_path / "m.bin")
+    for version in ("2.6.0", "2.10.0+cu130", "3.0.0"):
+        monkeypatch.setattr(torch, "__version__", version)
+        hub.needs_safe_torch("x")
+
+
+def test_shown():
+    assert hub.shown("a\x1b[31m\n\u202e ü 今") == "a\\x1b[31m\\n\\u202e ü 今"
+    assert len(hub.shown("x" * 10**6)) == 201 and hub.shown(5) == "5"
+
+
 def test_damaged_bin(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     torch.save(weights(), path)
@@ -876,6 +912,64 @@ def test_index_without_a_map(tmp_path, index):
     hub.write_json(index, tmp_path / "model.safetensors.index.json")
     with pytest.raises(hub.FileError, match="weight_map"):
         hub.weight_files(tmp_path)
+
+
+@pytest.mark.parametrize("limit", ["50GB", 300])
+def test_variants_like_the_reference(tmp_path, limit):
+    import transformers
+
+    config = transformers.GPT2Config(n_layer=1, n_embd=4, n_head=1, vocab_size=9, n_positions=4)
+    model = transformers.GPT2Model(config)
+    model.save_pretrained(tmp_path / "theirs", variant="fp16", max_shard_size=limit)
+    files = [hub.read_tensors(f) for f in hub.weight_files(tmp_path / "theirs", variant="fp16")]
+    tensors = {k: t for f in files for k, t in f.items()}
+    tensors = {k: tensors[k] for k in model.state_dict()}
+    written = hub.save_tensors(tensors, tmp_path / "ours", limit, variant="fp16")
+    assert written == names(tmp_path / "ours")
+    assert written == [n for n in names(tmp_path / "theirs") if n != "config.json"] and all("fp16" in n for n in written)
+    config.save_pretrained(tmp_path / "ours")
+    again = transformers.GPT2Model.from_pretrained(tmp_path / "ours", variant="fp16")
+    assert all(torch.equal(t, again.state_dict()[k]) for k, t in tensors.items())
+    with pytest.raises(FileNotFoundError, match="model.safetensors.*fp16"):
+        hub.weight_files(tmp_path / "ours")
+
+
+def test_variants_beside_each_other(toy):
+    for variant in (None, "fp16", "a.b"):
+        for limit in (300, "50GB", 600):
+            hub.save_tensors(weights(), toy, limit, variant=variant)
+    stems = {"model", "model.fp16", "model.a.b"}
+    shards = {f"{stem}-0000{i}-of-00002.safetensors" for stem in stems for i in (1, 2)}
+    index = {f"model.safetensors.index.{v}json" for v in ("", "fp16.", "a.b.")}
+    assert set(names(toy)) == {*shards, *index, "config.json"}
+    assert [Path(f).name for f in hub.weight_files(toy, variant="a.b")] == sorted(s for s in shards if "a.b" in s)
+    for variant, error in (("../x", ValueError), ("", ValueError), (3, TypeError)):
+        with pytest.raises(error, match="variant"):
+            hub.save_tensors(weights(), toy, variant=variant)
+        with pytest.raises(error, match="variant"):
+            hub.weight_files(toy, variant=variant)
+
+
+def test_use_safetensors_like_the_reference(toy):
+    torch.save(weights(), toy / "pytorch_model.bin")
+    torch.save(weights(), toy / "pytorch_model.fp16.bin")
+    found = lambda **kw: Path(hub.weight_files(toy, **kw)[0]).name
+    assert found() == found(use_safetensors=True) == "model.safetensors"
+    assert found(use_safetensors=False) == "pytorch_model.bin"
+    assert found(variant="fp16") == found(variant="fp16", use_safetensors=False) == "pytorch_model.fp16.bin"
+    with pytest.raises(FileNotFoundError, match="model.fp16.safetensors.*without.*use_safetensors.*variant"):
+        hub.weight_files(toy, use_safetensors=True, variant="fp16")
+    (toy / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="looked for model.safetensors, model.safetensors.index.json"):
+        hub.weight_files(toy, use_safetensors=True)
+
+
+def test_variants_on_the_hub(server, toy):
+    hub.save_tensors(weights(), toy, 300, variant="fp16")
+    server.add("ada/toy", toy)
+    assert len(hub.weight_files("ada/toy", variant="fp16")) == 3 and len(hub.weight_files("ada/toy")) == 1
+    with pytest.raises(FileNotFoundError, match="pytorch_model.bin"):
+        hub.weight_files("ada/toy", use_safetensors=False)
 
 
 def test_missing_shard_is_named(toy):
