@@ -7,9 +7,9 @@ __all__ = ['logger', 'FORMAT', 'MOST_LABELS', 'DTYPES', 'FLOATS', 'SIZES', 'DEEP
            'PreTrainedConfig', 'MOST_LAYERS', 'fields_of', 'check_field', 'label_maps', 'dtype_name', 'encode_floats',
            'decode_floats', 'check_heads', 'check_sizes', 'too_deep', 'check_depth', 'check_config', 'prepare',
            'check_names', 'ConfigFields', 'ConfigProperties', 'to_dict', 'to_diff_dict', 'to_json_string',
-           'to_json_file', 'save_pretrained', 'read_config', 'get_config_dict', 'override', 'knows', 'from_dict',
-           'from_json_file', 'from_pretrained', 'PretrainedConfig', 'BertConfig', 'DistilBertConfig', 'GPT2Config',
-           'machine_memory', 'count_parameters', 'check_quantized', 'check_size']
+           'to_json_file', 'save_pretrained', 'refuse_gguf', 'read_config', 'get_config_dict', 'override', 'knows',
+           'from_dict', 'from_json_file', 'from_pretrained', 'PretrainedConfig', 'BertConfig', 'DistilBertConfig',
+           'GPT2Config', 'machine_memory', 'count_parameters', 'check_quantized', 'check_size']
 
 # %% ../nbs/05_config.ipynb #import-copy
 import copy
@@ -66,8 +66,8 @@ def label_maps(
     check_field("config", "num_labels", n, int | None)
     check_field("config", "label2id", label2id, dict | None)
     if n is not None and not 0 <= n <= MOST_LABELS:
-        raise ValueError(f"num_labels={n} should be 0 to {MOST_LABELS:,} (that limit is "
-                         "minihf.config.MOST_LABELS).")
+        raise ValueError(f"num_labels={n} should be 0 to {MOST_LABELS:,} (a limit that "
+                         "can be set: minihf.config.MOST_LABELS).")
     try:
         if id2label is not None:
             id2label = {int(i): name for i, name in id2label.items()}
@@ -149,8 +149,8 @@ def check_sizes(config):
     pad, rows = (getattr(config, k, None) for k in ("pad_token_id", "vocab_size"))
     if getattr(config, "padding_row", False) and isinstance(pad, int):
         if not -rows <= pad < rows:
-            raise ValueError(f"pad_token_id={pad} should be one of the vocab_size={rows} "
-                             f"rows of the token table: 0 to {rows - 1}, or None.")
+            raise ValueError(f"pad_token_id={pad} should be a row of the token table, 0 "
+                             f"to {rows - 1} (vocab_size={rows}), or None.")
 
 # %% ../nbs/05_config.ipynb #check-config-2
 DEEPEST = 64  # what is deeper than this was not made by people
@@ -356,12 +356,22 @@ def save_pretrained(
     self.to_json_file(os.path.join(save_directory, "config.json"))
 
 # %% ../nbs/05_config.ipynb #get-config-dict
-ELSEWHERE = ("gguf_file", "trust_remote_code", "code_revision", "_from_auto",
-             "_from_pipeline", "_commit_hash")  # no effect on a config
+ELSEWHERE = ("trust_remote_code", "code_revision", "_from_auto", "_from_pipeline",
+             "_commit_hash")  # no effect on a config
+
+
+def refuse_gguf(kwargs: dict):
+    "Take `gguf_file` out of the arguments. Raises: ValueError if it is not None."
+    if kwargs.pop("gguf_file", None) is not None:
+        raise ValueError("gguf_file: GGUF files are not read here; give a folder with "
+                         "config.json and safetensors.")
 
 
 def read_config(path) -> dict:
-    "One configuration file, parsed. Raises: FileError if it is damaged."
+    "One configuration file, parsed. Raises: FileError if it is damaged, or weights."
+    if os.fspath(path).endswith((".safetensors", ".bin", ".pt", ".gguf")):
+        raise FileError(f"{path} holds weights: give the folder that it lies in, with "
+                        "config.json beside it.")
     data = read_json(path)
     if too_deep(data):
         raise FileError(f"{path}: its lists and dicts lie in each other more than "
@@ -376,9 +386,7 @@ def get_config_dict(
     **kwargs,  # where to look (`revision`, `cache_dir`, ...); the rest is handed back
 ) -> tuple[dict, dict]:
     "The parsed `config.json` and the arguments that are not about finding it."
-    if kwargs.get("gguf_file") is not None:
-        raise ValueError("gguf_file: GGUF files are not read here; give a folder with "
-                         "config.json and safetensors.")
+    refuse_gguf(kwargs)
     hub, rest = split_hub_args(kwargs)
     path = cached_file(pretrained_model_name_or_path, "config.json", **hub)
     return read_config(path), {k: v for k, v in rest.items() if k not in ELSEWHERE}

@@ -116,6 +116,54 @@ def test_family_of_old_configs(tmp_path, data, want):
             AutoConfig.from_pretrained(tmp_path)
 
 
+# a folder's name, beside a config that says nothing; True: as version 4 of the reference (5 has lost it)
+NAMES = [("bert-base-cased", "bert"), ("tinybert", "bert"), ("my-distilbert", "distilbert"), ("gpt2-large", "gpt2"), ("x/bert", "bert"),
+         ("albert/gpt2", "gpt2"), ("distilbert/bert", "bert"), ("albert-base-v2", "albert"), ("xlm-roberta", "roberta"), ("distilroberta", "roberta"),
+         ("bert-generation", "bert-generation"), ("visual_bert", "visual_bert"), ("BERT", None), ("model", None)]
+
+
+@pytest.mark.parametrize("name, want", NAMES)
+@pytest.mark.parametrize("data", [{}, {"model_type": None, "architectures": None}, {"architectures": ["Unknown", 5]}, {"architectures": []}])
+def test_family_from_the_name(tmp_path, caplog, name, want, data):
+    folder = put(tmp_path / name, "config.json", data)
+    if want in auto.TABLE:
+        assert AutoConfig.from_pretrained(folder).model_type == want
+        assert auto.find_tokenizer_class(folder, {}) is auto.tokenizer_for(auto.config_class(want))
+        assert f"family '{want}'" in caplog.text
+    else:
+        with pytest.raises(ValueError, match=f"'{want}' is not known here" if want else 'no "model_type"'):
+            AutoConfig.from_pretrained(folder)
+
+
+def test_model_from_a_telling_name(tiny):
+    data = json.loads((tiny / "config.json").read_text())
+    del data["model_type"], data["architectures"]
+    folder = tiny.rename(tiny.parent / "my-bert-base")
+    put(folder, "config.json", data)
+    assert type(AutoModel.from_pretrained(folder)) is BertModel
+    assert type(AutoTokenizer.from_pretrained(folder)) is BertTokenizer
+    assert type(AutoModelForMaskedLM.from_pretrained(str(folder))) is BertForMaskedLM
+
+
+def test_longest_name_wins_as_in_the_reference():
+    "Version 4 sorts all its families by length and takes the first that is part of the name"
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    families = sorted(CONFIG_MAPPING_NAMES, key=len, reverse=True)
+    for name in families + [f"my-{o}-base" for o in families]:
+        theirs = next(o for o in families if o in name)
+        ours = auto.family_in_name(name)
+        assert ours == theirs or ours not in auto.TABLE, (name, ours, theirs)
+
+
+@pytest.mark.parametrize("data", [{"model_type": 5}, {"model_type": ["bert"]}, {"model_type": {"a": 1}}])
+def test_model_types_that_are_no_text(tmp_path, data):
+    put(tmp_path, "config.json", data)
+    for cls in (AutoConfig, AutoModel, AutoTokenizer):
+        with pytest.raises(ValueError, match='"model_type" should be text'):
+            cls.from_pretrained(tmp_path)
+
+
 def test_unknown_family_names_the_known(tmp_path):
     put(tmp_path, "config.json", {"model_type": "llama"})
     for cls in (AutoConfig, AutoModel, AutoTokenizer, AutoModelForCausalLM):
@@ -207,6 +255,7 @@ def test_no_instances():
     ({"tokenizer_class": "PreTrainedTokenizerFast"}, {"model_type": "bert"}, BertTokenizer),
     (None, {"model_type": "gpt2", "tokenizer_class": "BertTokenizer"}, BertTokenizer),
     ({"tokenizer_class": None}, {"model_type": "gpt2"}, GPT2Tokenizer),
+    ({"tokenizer_class": "TokenizersBackend"}, {"model_type": "gpt2"}, GPT2Tokenizer),
     (None, {"architectures": ["BertForMaskedLM"]}, BertTokenizer)])
 def test_which_tokenizer(tmp_path, own, family, want):
     if own is not None:
@@ -282,10 +331,13 @@ def test_register_as_in_the_notes(tmp_path):
 
 
 def test_register_refuses(tmp_path):
+    class Another(NewModelConfig):
+        pass
+
     AutoConfig.register("new-model", NewModelConfig)
     with pytest.raises(ValueError, match="'new-model' has a class already.*exist_ok"):
-        AutoConfig.register("new-model", NewModelConfig)
-    AutoConfig.register("new-model", NewModelConfig, exist_ok=True)
+        AutoConfig.register("new-model", Another)
+    AutoConfig.register("new-model", Another, exist_ok=True)
     with pytest.raises(ValueError, match="already"):
         AutoConfig.register("bert", BertConfig)
     with pytest.raises(ValueError, match="model_type is 'new-model', but you register 'other'"):
@@ -296,7 +348,32 @@ def test_register_refuses(tmp_path):
         AutoModel.register(BertConfig, NewModel)
     AutoModel.register(NewModelConfig, NewModel)
     with pytest.raises(ValueError, match="already"):
-        AutoModel.register(NewModelConfig, NewModel)
+        AutoModel.register(NewModelConfig, torch.nn.Linear)
+
+
+def test_the_same_pair_may_be_registered_twice():
+    "As in the reference; and a class that a notebook's cell defines again counts as the same"
+    def cell():
+        class Cell(PretrainedConfig):
+            model_type = "cell"
+
+        class CellModel(NewModel):
+            pass
+
+        class CellTokenizer(BertTokenizer):
+            pass
+
+        for _ in range(2):
+            AutoConfig.register("cell", Cell)
+            AutoModel.register(Cell, CellModel)
+            AutoTokenizer.register(Cell, CellTokenizer)
+        return Cell, CellModel, CellTokenizer
+
+    cell()
+    config, model, tokenizer = cell()
+    assert type(AutoConfig.for_model("cell")) is config
+    assert type(AutoModel.from_config(config())) is model
+    assert auto.tokenizer_for(config) is tokenizer
 
 
 def test_register_over_a_known_class(tiny):
@@ -319,7 +396,7 @@ def test_register_tokenizer(tmp_path, tiny):
         AutoTokenizer.register(NewModelConfig)
     AutoTokenizer.register(NewModelConfig, fast_tokenizer_class=NewTokenizer)
     with pytest.raises(ValueError, match="already"):
-        AutoTokenizer.register(NewModelConfig, NewTokenizer)
+        AutoTokenizer.register(NewModelConfig, BertTokenizer)
     with pytest.raises(ValueError, match="already"):
         AutoTokenizer.register(BertConfig, NewTokenizer)
     put(tiny, "config.json", {"model_type": "new-model"})
@@ -499,3 +576,171 @@ def test_remote_code_from_another_repository(toy, tmp_path, monkeypatch):
 def test_minilm(minilm):
     assert type(AutoTokenizer.from_pretrained(minilm)) is BertTokenizer
     assert type(AutoModel.from_pretrained(minilm)) is BertModel
+
+
+# ---- tokenizers that tokenizer.json describes ----
+
+
+@pytest.mark.parametrize("family", [None, "bert", "gpt2", "llama"])
+@pytest.mark.parametrize("name", [None, "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer", "PythonBackend", "KlingonTokenizer",
+                                  "BertTokenizerFast"])
+def test_tokenizer_json_decides(tmp_path, monkeypatch, family, name):
+    "The same decision as the reference's, whatever config.json says"
+    import transformers
+    from transformers.tokenization_utils_tokenizers import TokenizersBackend
+
+    put(tmp_path, "tokenizer.json", {"model": {"type": "WordPiece"}})
+    if family:
+        put(tmp_path, "config.json", {"model_type": family})
+    if name:
+        put(tmp_path, "tokenizer_config.json", {"tokenizer_class": name})
+    asked = []
+    for cls in (TokenizersBackend, transformers.BertTokenizer, transformers.GPT2Tokenizer):
+        monkeypatch.setattr(cls, "from_pretrained", classmethod(lambda cls, *args, **kwargs: asked.append(cls)))
+    ours = auto.find_tokenizer_class(tmp_path, {})
+    assert ours is {"BertTokenizerFast": BertTokenizer, None: {"bert": BertTokenizer, "gpt2": GPT2Tokenizer}.get(family)}.get(name) or \
+        ours is auto.load("tokenizers.base", "PreTrainedTokenizerFast")
+    if family == "llama" or family is None and name is None:
+        return  # a family of theirs; without any name they want a config.json
+    try:
+        transformers.AutoTokenizer.from_pretrained(tmp_path)
+    except OSError:
+        assert family is None  # they want a config.json
+        return
+    assert asked[0].__name__.replace("TokenizersBackend", "PreTrainedTokenizer") == ours.__name__.replace("PreTrainedTokenizerFast", "PreTrainedTokenizer")
+
+
+@pytest.mark.parametrize("data", [{"tokenizer_class": 5}, {"tokenizer_class": ["BertTokenizer"]}, {"tokenizer_class": {"a": 1}}])
+def test_tokenizer_classes_that_are_no_text(tmp_path, data):
+    for file in ("tokenizer_config.json", "config.json"):
+        put(tmp_path, "config.json", {"model_type": "bert"})
+        put(tmp_path, file, data)
+        with pytest.raises(ValueError, match='"tokenizer_class" should be text'):
+            AutoTokenizer.from_pretrained(tmp_path)
+
+
+def test_a_file_in_place_of_a_folder(tiny):
+    for file in (tiny / "vocab.txt", tiny / "config.json"):
+        with pytest.raises(NotADirectoryError, match="give the folder"):
+            AutoTokenizer.from_pretrained(file)
+    for cls in (AutoConfig, AutoModel, BertModel):
+        with pytest.raises(OSError, match="model.safetensors holds weights: give the folder"):
+            cls.from_pretrained(tiny / "model.safetensors")
+
+
+# ---- without a network ----
+
+
+@pytest.mark.parametrize("how", ["environment", "argument"])
+def test_unknown_names_offline(tmp_path, monkeypatch, how):
+    from minihf import pipeline
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1" if how == "environment" else "0")
+    where = {} if how == "environment" else {"local_files_only": True}
+    calls = [cls.from_pretrained for cls in (AutoConfig, AutoModel, AutoTokenizer, AutoModelForCausalLM, BertModel)]
+    calls += [lambda name: pipeline("fill-mask", name)] if how == "environment" else []
+    for call in calls:
+        with pytest.raises(FileNotFoundError, match="'nobody/nothing'.* not in the cache.*network is off"):
+            call("nobody/nothing", **where)
+
+
+# ---- every argument of the reference ----
+
+
+def test_every_argument_is_obeyed_or_refused(tiny, caplog):
+    obeyed = dict(cache_dir=None, force_download=False, local_files_only=False, token=None, revision="main", subfolder="", proxies=None,
+                  trust_remote_code=False, code_revision=None, gguf_file=None, _from_auto=True, _commit_hash=None)
+    for name, value in obeyed.items():
+        assert AutoConfig.from_pretrained(tiny, **{name: value}).hidden_size == 8
+        assert type(AutoTokenizer.from_pretrained(tiny, **{name: value})) is BertTokenizer
+        assert type(AutoModelForMaskedLM.from_pretrained(tiny, **{name: value})) is BertForMaskedLM
+    assert type(AutoTokenizer.from_pretrained(tiny, use_fast=None, mistral_format=False, config=None, tokenizer_type=None)) is BertTokenizer
+    assert type(AutoModelForMaskedLM.from_pretrained(tiny, adapter_kwargs=None, config=None)) is BertForMaskedLM
+    assert caplog.text == ""
+    for cls in (AutoConfig, AutoModel, AutoTokenizer):
+        with pytest.raises(ValueError, match="gguf_file"):
+            cls.from_pretrained(tiny, gguf_file="x.gguf")
+    with pytest.raises(ValueError, match="mistral_format"):
+        AutoTokenizer.from_pretrained(tiny, mistral_format=True)
+    with pytest.raises(ValueError, match="adapter_kwargs"):
+        AutoModel.from_pretrained(tiny, adapter_kwargs={"revision": "x"})
+    AutoConfig.from_pretrained(tiny, hiden_size=3)
+    assert "does not know 'hiden_size'" in caplog.text and "hidden_size?" in caplog.text
+
+
+def test_code_revision(toy, tmp_path, monkeypatch):
+    with HubServer() as hub:
+        hub.use(monkeypatch, tmp_path / "home")
+        code = hub.add("ada/code", toy)
+        data = json.loads((toy / "config.json").read_text())
+        data["auto_map"] = {k: f"ada/code--{v}" for k, v in data["auto_map"].items() if isinstance(v, str)}
+        put(toy, "config.json", data)
+        hub.add("bob/weights", {n: (toy / n).read_bytes() for n in ("config.json", "model.safetensors")})
+        put(toy, "modeling_toy.py", "raise SystemExit('a later version was run')")
+        hub.add("ada/code", toy)
+        model = AutoModel.from_pretrained("bob/weights", trust_remote_code=True, code_revision=code)
+        assert type(model).__name__ == "ToyModel"
+
+
+WRONG = [5, 2.5, ["a"], {"a": 1}, b"x", True, object()]
+
+
+@pytest.mark.parametrize("wrong", [None, *WRONG])
+def test_places_of_the_wrong_kind(wrong):
+    for cls in (AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer):
+        with pytest.raises(TypeError, match="pretrained_model_name_or_path should be"):
+            cls.from_pretrained(wrong)
+    with pytest.raises(TypeError, match="config should be"):
+        AutoModel.from_config(wrong)
+    with pytest.raises(TypeError, match="model_type should be"):
+        AutoConfig.for_model(wrong)
+    for call, valid in ((AutoConfig.register, ["new-model", NewModelConfig]), (AutoModel.register, [NewModelConfig, NewModel]),
+                        (AutoTokenizer.register, [NewModelConfig, BertTokenizer])):
+        for i in range(2):
+            if call == AutoTokenizer.register and i == 1 and wrong is None:
+                continue  # not given
+            with pytest.raises(TypeError, match="should be"):
+                call(*valid[:i], wrong, *valid[i + 1:])
+        if wrong is not True:
+            with pytest.raises(TypeError, match="exist_ok should be bool"):
+                call(*valid, exist_ok=wrong)
+    for call in (AutoConfig.register, AutoModel.register, AutoTokenizer.register):
+        with pytest.raises(TypeError, match="should be"):
+            call(*(["int", int] if call == AutoConfig.register else [int, NewModel]))
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_settings_of_the_wrong_kind(tiny, wrong):
+    for cls in (AutoConfig, AutoModel, AutoTokenizer):
+        for name in ("trust_remote_code", "code_revision") if wrong is not True else ("code_revision",):
+            with pytest.raises(TypeError, match=f"{name} should be"):
+                cls.from_pretrained(tiny, **{name: wrong})
+    with pytest.raises(TypeError, match="tokenizer_type should be"):
+        AutoTokenizer.from_pretrained(tiny, tokenizer_type=wrong)
+    for cls in (AutoModel, AutoTokenizer):
+        with pytest.raises(TypeError, match="config should be"):
+            cls.from_pretrained(tiny, config=wrong)
+
+
+# ---- text from files ----
+
+
+def test_text_from_files_is_shown_escaped(tmp_path):
+    evil = "\x1b[31mred"
+    for file, data in (("config.json", {"model_type": evil}), ("config.json", {"auto_map": {"AutoConfig": evil}}),
+                       ("config.json", {"model_type": [evil]}), ("config.json", {"auto_map": {"AutoConfig": f"{evil}--a.B"}}),
+                       ("tokenizer_config.json", {"tokenizer_class": evil}), ("tokenizer_config.json", {"tokenizer_class": [evil]})):
+        folder = put(tmp_path / str(hash(str(data)))[1:], file, data)
+        for cls in (AutoConfig, AutoModel, AutoTokenizer) if file == "config.json" else (AutoTokenizer,):
+            try:
+                cls.from_pretrained(folder)
+            except (OSError, ValueError) as e:
+                assert "\x1b" not in str(e)
+                assert "x1b" in str(e) or cls is AutoTokenizer and "auto_map" in data
+            else:
+                pytest.fail(f"{data} was read")
+    with pytest.raises(ValueError) as e:
+        AutoModel.from_config(NewModelConfig(_name_or_path=evil, auto_map={"AutoModel": "a.B"}))
+    assert "\x1b" not in str(e.value)
