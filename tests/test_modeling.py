@@ -264,14 +264,54 @@ def test_constructor_that_reads_numbers(tmp_path):
 
 
 def test_empty_building_leaves_other_threads_alone():
-    seen = []
-    with modeling.blank():
+    seen, own = [], nn.Linear.reset_parameters
+    with modeling.Blank(), modeling.Typed(torch.float16):
         t = threading.Thread(target=lambda: seen.append(nn.Linear(3, 3).weight))
         t.start()
         t.join()
-        assert nn.Linear(3, 3).weight.is_meta
-    assert not seen[0].is_meta and seen[0].abs().max() < 1 and not nn.Linear(3, 3).weight.is_meta
-    assert nn.Linear.reset_parameters.__module__ == "torch.nn.modules.linear"
+        here = nn.Linear(3, 3).weight
+        assert here.is_meta and here.dtype is torch.float16 and nn.Linear.reset_parameters is own and torch.get_default_dtype() is torch.float32
+    assert not seen[0].is_meta and seen[0].dtype is torch.float32 and 0 < seen[0].abs().max() < 1 and not nn.Linear(3, 3).weight.is_meta
+
+
+def wrong_layers(stop):
+    "What is wrong with layers made in a loop until `stop` is set"
+    wrong, n = set(), 0
+    while not stop.is_set() or n < 100:
+        for layer in (nn.Linear(16, 16), nn.Embedding(9, 16), nn.LayerNorm(16)):
+            w, n = layer.weight.detach(), n + 1
+            filled = (w == 1).all() if type(layer) is nn.LayerNorm else not w.isnan().any() and 0.01 < w.float().std() < 2
+            wrong |= {f"{layer}: {w.dtype}"} if w.dtype is not torch.float32 else set()
+            wrong |= {f"{layer}: unfilled"} if w.is_meta or not filled else set()
+    return wrong
+
+
+def test_loading_leaves_the_layers_of_other_threads_alone(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    tiny(BertModel).save_pretrained(tmp_path)
+    stop = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        makers = [pool.submit(wrong_layers, stop) for _ in range(2)]
+        try:
+            for _ in range(40):
+                m = BertForMaskedLM.from_pretrained(tmp_path, dtype=torch.bfloat16)
+                fresh = BertModel.from_config(BertConfig(**TINY), dtype=torch.bfloat16)
+                assert {p.dtype for p in (*m.parameters(), *fresh.parameters())} == {torch.bfloat16}
+        finally:
+            stop.set()
+        assert [m.result() for m in makers] == [set(), set()]
+
+
+@pytest.mark.parametrize("name", ["BertModel", "BertForMaskedLM"])
+def test_first_weights_of_another_type_are_the_references(name):
+    import minihf.models.bert as bert
+
+    torch.manual_seed(7)
+    ours = getattr(bert, name).from_config(BertConfig(**TINY), dtype="bfloat16")
+    torch.manual_seed(7)
+    theirs = getattr(transformers, name)._from_config(transformers.BertConfig(**TINY), dtype=torch.bfloat16)
+    assert same(ours, theirs.state_dict())
 
 
 # types, devices, arguments
