@@ -11,8 +11,8 @@ from torch.overrides import TorchFunctionMode
 import minihf
 from minihf import speed
 from minihf.models.bert import BertForSequenceClassification, BertForTokenClassification, BertModel
-from minihf.models.gpt2 import GPT2LMHeadModel
-from minihf.speed import PackedLinear, Places, UnpaddedBertModel, optimize_for_inference
+from minihf.models.gpt2 import Conv1D, GPT2LMHeadModel
+from minihf.speed import PackedConv1D, PackedLinear, Places, UnpaddedBertModel, optimize_for_inference
 
 CONFIG = dict(vocab_size=50, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64,
               max_position_embeddings=40)
@@ -99,26 +99,29 @@ def test_all_that_cannot_skip_padding_is_as_before(rng):
         quick(torch.ones(1, 50, dtype=torch.long), torch.tensor([[1] * 49 + [0]]))
 
 
-def test_packed_layers_are_equal_and_follow_their_weights(always_packed):
+@pytest.mark.parametrize("plain, packed", [(nn.Linear, PackedLinear), (Conv1D, PackedConv1D)])
+def test_packed_layers_are_equal_and_follow_their_weights(always_packed, plain, packed):
     torch.manual_seed(0)
-    layer = nn.Linear(48, 96)
+    layer = plain(48, 96)
     quick = optimize_for_inference(copy.deepcopy(layer).requires_grad_(True))
-    assert type(quick) is PackedLinear
+    assert type(quick) is packed
     for shape in [(1, 48), (4, 48), (3, 7, 48), (2, 1, 48), (0, 48)]:
         x = torch.randn(shape)
         with torch.no_grad():
             torch.testing.assert_close(quick(x), layer(x), atol=1e-5, rtol=1e-5)
     x = torch.randn(4, 48)
-    other = nn.Linear(48, 96)
+    other = plain(48, 96)
     quick.load_state_dict(other.state_dict())  # in place
     with torch.no_grad():
         torch.testing.assert_close(quick(x), other(x), atol=1e-5, rtol=1e-5)
         quick.weight.mul_(2)
-        torch.testing.assert_close(quick(x), x @ (2 * other.weight.T) + other.bias, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(quick(x), 2 * other(x) - other.bias, atol=1e-5, rtol=1e-5)
     out = quick(x.requires_grad_())  # gradients
     out.sum().backward()
     assert quick.weight.grad is not None and x.grad is not None
-    torch.testing.assert_close(quick.double()(x.double()), x.double() @ quick.weight.T + quick.bias)
+    double = quick.double()(x.double())
+    torch.testing.assert_close(double, quick.train()(x.double()))
+    assert type(quick) is plain and not {"packed", "stamp"} & quick.__dict__.keys()
 
 
 def test_it_leaves_no_trace(tmp_path, always_packed):
@@ -148,6 +151,7 @@ def test_generation_is_the_same(always_packed):
     torch.manual_seed(0)
     model = GPT2LMHeadModel(minihf.GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=64)).eval()
     quick = optimize_for_inference(copy.deepcopy(model))
+    assert sum(type(m) is PackedConv1D for m in quick.modules()) == 8
     ids = torch.randint(0, 60, (3, 5))
     for how in (dict(), dict(num_beams=3), dict(do_sample=True)):
         out = []
