@@ -752,7 +752,7 @@ def read_weights(
 ) -> dict[str, Tensor]:
     "All tensors of a folder, in whatever files they are."
     tensors = {}
-    which = {k: v for k, v in dict(use_safetensors=use_safetensors, variant=variant).items() if v is not None}
+    which = dict(use_safetensors=use_safetensors, variant=variant)
     for path in weight_files(source, **which, **hub):
         tensors |= read_tensors(path)
     return {k: t.clone() for k, t in tensors.items()} if disable_mmap else tensors
@@ -833,7 +833,7 @@ def set_generation(model, generation_config, source, hub: dict):
         if not model.can_generate():
             raise ValueError(f"generation_config: {type(model).__name__} can't write.")
         model.generation_config = copy.deepcopy(generation_config)
-    elif source is not None and hasattr(model, "load_generation_config"):
+    elif hasattr(model, "load_generation_config") and not os.path.isfile(source or ""):
         model.load_generation_config(source, hub)
 
 # %% ../nbs/08_modeling.ipynb #from-pretrained-2
@@ -909,7 +909,7 @@ def whole_state_dict(model) -> dict[str, Tensor]:
     if not hasattr(model, "hf_device_map"):
         raise ValueError(f"{type(model).__name__} is on the device meta: it has shapes "
                          "but no numbers to save.")
-    from accelerate.utils import get_state_dict_offloaded_model
+    from accelerate.utils.modeling import get_state_dict_offloaded_model
 
     return get_state_dict_offloaded_model(model)
 
@@ -968,7 +968,7 @@ def save_pretrained(
     tensors = file_tensors(self, state_dict, save_original_format)
     os.makedirs(save_directory, exist_ok=True)
     with saving(save_directory):
-        save_tensors(tensors, save_directory, max_shard_size)
+        save_tensors(tensors, save_directory, max_shard_size, variant=variant)
         self.config.save_pretrained(save_directory)
         if self.can_generate() and getattr(self, "generation_config", None) is not None:
             self.generation_config.save_pretrained(save_directory)
@@ -1122,7 +1122,9 @@ TOKENIZE = "a tokenizer makes the tensors: model(**tokenizer(text, return_tensor
 def wrong_input(model, args: tuple, kwargs: dict) -> tuple[str, str] | None:
     "The argument that made a call fail, if one can be seen, and what is wrong with it."
     if wrong := misfit(type(model).forward, (model, *args), kwargs):
-        return wrong[0], f"{wrong[1]}; {TOKENIZE}"
+        name, what = wrong
+        remedy = TOKENIZE if name in (*IDS, "attention_mask") else f"torch.tensor({name})"
+        return name, f"{what}; {remedy}"
     given = dict(zip(IDS, args[:1])) | kwargs
     for name in IDS:
         x = given.get(name)
@@ -1147,7 +1149,8 @@ class HelpfulModel(ModelEmbeddings):
             return super().__call__(*args, **kwargs)
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as e:
             wrong = wrong_input(self, args, kwargs)
-            if wrong is None or wrong[0] in str(e):  # the error names it already
+            named = wrong and wrong[0] in str(e) and not isinstance(e, AttributeError)
+            if wrong is None or named:  # nothing to add
                 raise
             raise TypeError(wrong[1]) from e
 

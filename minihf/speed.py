@@ -206,7 +206,8 @@ class PackedConv1D(Conv1D):
     plain = Conv1D
     packed = stamp = None
     forward = PackedLinear.forward
-    __getstate__, train = PackedLinear.__getstate__, PackedLinear.train
+    train = PackedLinear.train
+    __getstate__ = PackedLinear.__getstate__
 
     def matrix(self) -> Tensor:  # (out, in)
         return self.weight.t()
