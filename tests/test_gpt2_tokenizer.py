@@ -297,10 +297,19 @@ def test_training_anew(both, texts):
     everything(a, b, texts[:100])
 
 
-def test_lone_surrogates_do_not_lose_a_batch(pair):
+def test_lone_surrogates_are_refused_with_their_place(pair):
     ours = pair[0]
-    a, b = (ours([o, "fine"], return_offsets_mapping=True) for o in ("x\ud800y", "x\ufffdy"))
-    assert a["input_ids"] == b["input_ids"] and a["offset_mapping"] == b["offset_mapping"]
+    for call in (ours, ours.encode, ours.tokenize):
+        with pytest.raises(ValueError, match=r"text 0 .*'\\ud800', at character 1.*surrogatepass"):
+            call("x\ud800y")
+    with pytest.raises(ValueError, match="text 1 .*character 4"):
+        ours(["fine", "half\udfff"], return_offsets_mapping=True)
+    with pytest.raises(ValueError, match="text_pair 0 .*character 0"):
+        ours(["fine"], ["\udfff"])
+    with pytest.raises(ValueError, match="text 0, word 1 .*character 1"):
+        ours(["fine", "é\udfff"], is_split_into_words=True)
+    repaired = "\ud83d\ude00 \ud800".encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    assert ours(repaired)["input_ids"] == ours("😀 \ufffd")["input_ids"]
 
 
 def test_pickle_and_threads(pair, texts):
