@@ -276,9 +276,11 @@ def run(
     x, states, maps = run_layers(model, model.h, x, mask, causal, cache,
                                  output_attentions, output_hidden_states)
     x = model.ln_f(x)
+    if len(shape) > 2:
+        x = x.view(*shape, -1)
     if states is not None:
         states = (*states[:-1], x)
-    return x if len(shape) == 2 else x.view(*shape, -1), states, maps
+    return x, states, maps
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2lmheadmodel
 class GPT2LMBase(GPT2PreTrainedModel, GenerationMixin):
@@ -473,14 +475,16 @@ class GPT2SequenceSummary(nn.Module):
         self.summary = nn.Linear(c.n_embd, n) if c.summary_use_proj else nn.Identity()
         self.act = activation(c.summary_activation or "linear")
 
-    def forward(self, x, cls_index=None):  # x: (…, s, d); cls_index: (…)
-        if self.kind == "mean":
-            x = x.mean(1)
-        elif self.kind == "cls_index" and cls_index is not None:
+    def forward(self, x, cls_index=None):  # x: (b, s, d) or (b, choices, s, d)
+        if self.kind == "cls_index" and cls_index is None:
+            x = x[..., -1, :]  # (…, d)
+        elif self.kind == "cls_index":  # (b,) or (b, choices)
             index = cls_index[..., None, None].expand(*cls_index.shape, 1, x.shape[-1])
             x = x.gather(-2, index).squeeze(-2)  # (…, d)
+        elif self.kind == "mean":
+            x = x.mean(1)
         else:
-            x = x[..., 0, :] if self.kind == "first" else x[..., -1, :]
+            x = x[:, 0] if self.kind == "first" else x[:, -1]
         x = self.act(self.summary(F.dropout(x, self.p, self.training)))
         return F.dropout(x, self.last_p, self.training)
 
