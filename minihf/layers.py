@@ -13,13 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .book import brief
+
 # %% ../nbs/07_layers.ipynb #check-ids
 def check_ids(
     ids: Tensor,  # any shape, integers
     size: int,  # how many rows the table has
     name: str = "input_ids",  # the argument, for the message
 ) -> None:
-    "Raises: IndexError naming the first id that is not in 0 … size - 1, its place, the limit."
+    """Raises: IndexError naming the first id that is not in 0 … size - 1, its place, the limit;
+    TypeError for what is no tensor of whole numbers."""
+    if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
+        got = ids.dtype if isinstance(ids, Tensor) else f"{brief(ids, 60)} ({type(ids).__name__})"
+        raise TypeError(f"{name} should be a tensor of whole numbers (int64), not {got}")
     bad = ((ids < 0) | (ids >= size)).nonzero()
     if len(bad):
         place = tuple(bad[0].tolist())
@@ -41,10 +47,10 @@ def lookup(
     ids: Tensor,  # (b, s)
     name: str = "input_ids",  # the argument, for the message
 ) -> Tensor:  # (b, s, d)
-    "`table(ids)`. Raises: IndexError naming an id that is not there (a GPU reports later)."
+    "`table(ids)`. Raises: as `check_ids` (a GPU reports an id that is not there later)."
     try:
         return table(ids)
-    except IndexError:
+    except (IndexError, RuntimeError, TypeError):
         check_ids(ids, table.num_embeddings, name)
         raise
 

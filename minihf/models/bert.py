@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BertEmbeddings', 'BertSelfAttention', 'BertAddNorm', 'BertLayer', 'BertPooler', 'run_layers', 'check_inputs',
-           'bert_mask', 'start_cache', 'options', 'BertPreTrainedModel', 'encode', 'BertModel', 'BertPredictionHead',
-           'BertLMBase', 'BertForMaskedLM', 'BertLMHeadModel', 'finish', 'head_dropout', 'BertForPreTraining',
-           'BertForNextSentencePrediction', 'BertForSequenceClassification', 'BertForTokenClassification',
-           'check_two_labels', 'BertForQuestionAnswering', 'BertForMultipleChoice']
+           'bert_mask', 'start_cache', 'options', 'check_shapes', 'BertPreTrainedModel', 'encode', 'BertModel',
+           'BertPredictionHead', 'BertLMBase', 'BertForMaskedLM', 'BertLMHeadModel', 'finish', 'head_dropout',
+           'BertForPreTraining', 'BertForNextSentencePrediction', 'BertForSequenceClassification',
+           'BertForTokenClassification', 'check_two_labels', 'BertForQuestionAnswering', 'BertForMultipleChoice']
 
 # %% ../../nbs/10_models.bert.ipynb #import-logging
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 # %% ../../nbs/10_models.bert.ipynb #from-minihf-attention-import-attention-d
 from ..attention import attention, decoder_mask, merge_heads, padding_mask, split_heads
+from ..book import brief
 from ..config import BertConfig
 from ..generation.search import GenerationMixin
 from minihf.heads import (
@@ -158,17 +159,23 @@ def run_layers(
     return x, states if output_hidden_states else None, maps if output_attentions else None
 
 # %% ../../nbs/10_models.bert.ipynb #check-inputs
-def check_inputs(config, input_ids, inputs_embeds, attention_mask, past: int) -> int:
+def check_inputs(
+    config, input_ids, inputs_embeds, attention_mask, past: int, position_ids=None
+) -> int:
     "The number of tokens. Raises: ValueError if an input is missing, too long or misshapen."
     if (input_ids is None) == (inputs_embeds is None):
         both = "" if input_ids is None else ", not both"
         raise ValueError(f"give input_ids or inputs_embeds{both}")
-    if inputs_embeds is None and input_ids.dim() != 2:
-        raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, but must be "
-                         "(batch, tokens); for a single text write input_ids[None]")
-    s = (input_ids if inputs_embeds is None else inputs_embeds).shape[1]
+    if inputs_embeds is None:
+        name, shape, want = "input_ids", input_ids.shape, "(batch, tokens)"
+    else:
+        name, shape, want = "inputs_embeds", inputs_embeds.shape, "(batch, tokens, features)"
+    if len(shape) != want.count(",") + 1 or shape[1] == 0:
+        raise ValueError(f"{name} has shape {tuple(shape)}, but must be {want}; for a single "
+                         f"text write {name}[None]")
+    s = shape[1]
     limit = config.max_position_embeddings
-    if past + s > limit:
+    if past + s > limit and position_ids is None:
         raise ValueError(f"the text has {past + s} tokens, but the model knows {limit} positions; "
                          f"truncate it: tokenizer(..., truncation=True, max_length={limit})")
     if attention_mask is not None and attention_mask.shape[-1] != past + s:
@@ -185,17 +192,21 @@ def bert_mask(config, attention_mask, s: int, past: int, device) -> tuple[Tensor
     return padding_mask(attention_mask), False
 
 # %% ../../nbs/10_models.bert.ipynb #start-cache-2
-def start_cache(model, past_key_values, use_cache: bool | None) -> tuple:
-    "The cache to fill, or None if nobody wants one; and whether to hand it back."
-    config = model.config
-    if not config.is_decoder or (model.training and model.gradient_checkpointing):
+def start_cache(model, past, use_cache: bool | None, n_layers: int) -> tuple:
+    """The cache to fill, or None if none is given or wanted; and whether to hand it back.
+    With checkpointing layers run twice: then there is none. Raises: TypeError."""
+    if model.gradient_checkpointing and model.training:
         return None, False
-    use_cache = config.use_cache if use_cache is None else use_cache
-    if past_key_values is None and not use_cache:
+    use_cache = model.config.use_cache if use_cache is None else use_cache
+    if past is None and not use_cache:
         return None, False
-    from minihf.cache import as_cache  # a later chapter: only decoders need it
+    from minihf.cache import as_cache  # a later chapter
 
-    return as_cache(past_key_values, config.num_hidden_layers), use_cache
+    try:
+        return as_cache(past, n_layers), use_cache
+    except (IndexError, RuntimeError, TypeError, ValueError) as e:
+        raise TypeError(f"past_key_values should be a cache, as the last call returned it, or "
+                        f"(keys, values) of each layer, not {brief(past, 80)}") from e
 
 
 def options(config, output_attentions, output_hidden_states, return_dict) -> tuple:
@@ -203,6 +214,40 @@ def options(config, output_attentions, output_hidden_states, return_dict) -> tup
     return (config.output_attentions if output_attentions is None else output_attentions,
             config.output_hidden_states if output_hidden_states is None else output_hidden_states,
             config.return_dict if return_dict is None else return_dict)
+
+# %% ../../nbs/10_models.bert.ipynb #check-shapes
+def check_shapes(
+    model,
+    given: Tensor,  # input_ids (b, s) or inputs_embeds (b, s, d)
+    attention_mask: Tensor | None,
+    token_type_ids: Tensor | None,
+    position_ids: Tensor | None,
+    cache,  # or None
+    past: int,  # tokens that it held
+):
+    "Why did a forward fail? Raises: ValueError naming the input that does not fit, if one doesn't."
+    table, h = model.get_input_embeddings().weight, model.config.num_attention_heads
+    d = table.shape[1]
+    b, s = given.shape[:2]
+    end = past + s
+    if given.dim() == 3 and (given.shape[2] != d or given.dtype != table.dtype):
+        raise ValueError(f"inputs_embeds are {given.shape[2]} numbers of {given.dtype} for each "
+                         f"token, but the model works with {d} of {table.dtype}")
+    masks = {2: (b, end), 3: (b, s, end), 4: (b, h, s, end)}
+    wanted = {"attention_mask": (attention_mask, masks), "position_ids": (position_ids, {2: (b, s)}),
+              "token_type_ids": (token_type_ids, {2: (b, s)})}
+    for name, (x, wants) in wanted.items():
+        if x is None:
+            continue
+        want = wants.get(x.dim(), wants[2])
+        if x.dim() not in wants or any(n not in (1, w) for n, w in zip(x.shape, want)):
+            raise ValueError(f"{name} has shape {tuple(x.shape)}, but must be {want}: {b} texts of "
+                             f"{s} tokens{f', and {past} kept' if past else ''}")
+    for i, layer in enumerate(() if cache is None else cache.layers):
+        kept = (b, h, past, d // h) if layer.keys is None else tuple(layer.keys.shape)
+        if kept[2] not in (past, end) or (kept[1], kept[3]) != (h, d // h):
+            raise ValueError(f"past_key_values holds keys of shape {kept} for layer {i}, but here "
+                             f"they are {(b, h, past, d // h)}: is it another model's cache?")
 
 # %% ../../nbs/10_models.bert.ipynb #bertpretrainedmodel
 class BertPreTrainedModel(PreTrainedModel):
@@ -226,13 +271,20 @@ def encode(
     past_key_values, use_cache, output_attentions: bool, output_hidden_states: bool,
 ):  # -> x (b, s, d), all x or None, all weights or None, cache or None
     "Check, embed, mask, run the layers."
-    cache, keep = start_cache(model, past_key_values, use_cache)
+    config, layers = model.config, model.encoder["layer"]
+    use_cache = use_cache if config.is_decoder else False  # an encoder only reads a given one
+    cache, keep = start_cache(model, past_key_values, use_cache, len(layers))
     past = 0 if cache is None else cache.get_seq_length()
-    s = check_inputs(model.config, input_ids, inputs_embeds, attention_mask, past)
-    x = model.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, past)
-    mask, causal = bert_mask(model.config, attention_mask, s, past, x.device)
-    x, states, maps = run_layers(model, model.encoder["layer"], x, mask, causal, cache,
-                                 output_attentions, output_hidden_states)
+    s = check_inputs(config, input_ids, inputs_embeds, attention_mask, past, position_ids)
+    try:
+        x = model.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds, past)
+        mask, causal = bert_mask(config, attention_mask, s, past, x.device)
+        x, states, maps = run_layers(model, layers, x, mask, causal, cache,
+                                     output_attentions, output_hidden_states)
+    except (RuntimeError, ValueError):
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        check_shapes(model, given, attention_mask, token_type_ids, position_ids, cache, past)
+        raise
     return x, states, maps, cache if keep else None
 
 # %% ../../nbs/10_models.bert.ipynb #bertmodel
@@ -349,7 +401,7 @@ class BertLMHeadModel(BertLMBase, GenerationMixin):
         labels: Tensor | None = None,  # (b, s), usually the input_ids; -100 where nothing is asked
         past_key_values=None,
         use_cache: bool | None = None,
-        logits_to_keep: int = 0,  # scores for the last n places only; 0: for all
+        logits_to_keep: int | Tensor = 0,  # scores for the last n places only, or for these; 0: all
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
@@ -358,7 +410,10 @@ class BertLMHeadModel(BertLMBase, GenerationMixin):
         out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
                         past_key_values, False if labels is not None else use_cache,
                         output_attentions, output_hidden_states, return_dict=True)
-        logits = self.cls["predictions"](out.last_hidden_state[:, -logits_to_keep:])
+        x = out.last_hidden_state
+        several = isinstance(logits_to_keep, Tensor)
+        x = x[:, logits_to_keep] if several else x[:, -logits_to_keep:]
+        logits = self.cls["predictions"](x)
         loss = None if labels is None else next_token_loss(logits, labels)
         res = CausalLMOutputWithCrossAttentions(
             loss, logits, out.past_key_values, out.hidden_states, out.attentions)
@@ -395,11 +450,16 @@ class BertForPreTraining(BertPreTrainedModel):
 
     def forward(
         self,
-        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
-        inputs_embeds=None,  # these five as for `BertModel`
+        input_ids: Tensor | None = None,  # as for `BertModel`, and so the next four
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,  # (b, s), the hidden words; -100 where nothing is asked
         next_sentence_label: Tensor | None = None,  # (b,), 0 = B follows A, 1 = it does not
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> BertForPreTrainingOutput or tuple
         "Scores for words (b, s, v) and for yes and no (b, 2); the loss if both labels are given."
         out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
@@ -407,7 +467,8 @@ class BertForPreTraining(BertPreTrainedModel):
         words = self.cls["predictions"](out.last_hidden_state)
         pair, loss = self.cls["seq_relationship"](out.pooler_output), None
         if labels is not None and next_sentence_label is not None:
-            loss = masked_lm_loss(words, labels) + next_sentence_loss(pair, next_sentence_label)
+            loss = masked_lm_loss(words, labels)
+            loss = loss + next_sentence_loss(pair, next_sentence_label, "next_sentence_label")
         return finish(self, return_dict, BertForPreTrainingOutput, out, loss, words, pair)
 
 # %% ../../nbs/10_models.bert.ipynb #bertfornextsentenceprediction
@@ -422,10 +483,15 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
 
     def forward(
         self,
-        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
-        inputs_embeds=None,  # these five as for `BertModel`
+        input_ids: Tensor | None = None,  # as for `BertModel`, and so the next four
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,  # (b,), 0 = B follows A, 1 = it does not
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> NextSentencePredictorOutput or tuple
         "Scores for yes and no, (b, 2), and the loss if there are labels."
         out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
@@ -448,10 +514,15 @@ class BertForSequenceClassification(BertPreTrainedModel):
 
     def forward(
         self,
-        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
-        inputs_embeds=None,  # these five as for `BertModel`
+        input_ids: Tensor | None = None,  # as for `BertModel`, and so the next four
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,  # (b,) classes or numbers; (b, num_labels) of 0.0 and 1.0
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> SequenceClassifierOutput or tuple
         "Scores for the whole text, (b, num_labels), and the loss if there are labels."
         out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
@@ -474,10 +545,15 @@ class BertForTokenClassification(BertPreTrainedModel):
 
     def forward(
         self,
-        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
-        inputs_embeds=None,  # these five as for `BertModel`
+        input_ids: Tensor | None = None,  # as for `BertModel`, and so the next four
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,  # (b, s); -100 where nothing is asked
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> TokenClassifierOutput or tuple
         "Scores for every token, (b, s, num_labels), and the loss if there are labels."
         out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
@@ -506,11 +582,16 @@ class BertForQuestionAnswering(BertPreTrainedModel):
 
     def forward(
         self,
-        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
-        inputs_embeds=None,  # these five as for `BertModel`
+        input_ids: Tensor | None = None,  # as for `BertModel`, and so the next four
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         start_positions: Tensor | None = None,  # (b,), the answer's first token; see `span_loss`
         end_positions: Tensor | None = None,  # (b,), its last token
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> QuestionAnsweringModelOutput or tuple
         "Scores for start and end, (b, s) each, and the loss if both places are given."
         out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
@@ -533,10 +614,15 @@ class BertForMultipleChoice(BertPreTrainedModel):
 
     def forward(
         self,
-        input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
-        inputs_embeds=None,  # these five as for `BertModel`, with choices: (b, c, s), (b, c, s, d)
+        input_ids: Tensor | None = None,  # these five as for `BertModel`, but with choices: (b, c, s)
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,  # (b, c, s, d)
         labels: Tensor | None = None,  # (b,), the number of the right choice
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> MultipleChoiceModelOutput or tuple
         "A score per choice, (b, c), and the loss if there are labels."
         named = dict(input_ids=input_ids, attention_mask=attention_mask,

@@ -34,7 +34,9 @@ from minihf.modeling import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from .bert import check_inputs, check_two_labels, finish, options, run_layers
+from minihf.models.bert import (
+    check_inputs, check_shapes, check_two_labels, finish, options, run_layers,
+)
 
 # %% ../../nbs/11_models.distilbert.ipynb #names
 NAMES = {
@@ -155,10 +157,15 @@ class DistilBertModel(DistilBertPreTrainedModel):
         "Hidden states of every token, (b, s, d)."
         *wanted, named = options(
             self.config, output_attentions, output_hidden_states, return_dict)
-        check_inputs(self.config, input_ids, inputs_embeds, attention_mask, 0)
-        x = self.embeddings(input_ids, inputs_embeds, position_ids)
-        mask, layers = padding_mask(attention_mask), self.transformer["layer"]
-        x, states, maps = run_layers(self, layers, x, mask, False, None, *wanted)
+        check_inputs(self.config, input_ids, inputs_embeds, attention_mask, 0, position_ids)
+        try:
+            x = self.embeddings(input_ids, inputs_embeds, position_ids)
+            mask, layers = padding_mask(attention_mask), self.transformer["layer"]
+            x, states, maps = run_layers(self, layers, x, mask, False, None, *wanted)
+        except (RuntimeError, ValueError):
+            given = input_ids if inputs_embeds is None else inputs_embeds
+            check_shapes(self, given, attention_mask, None, position_ids, None, 0)
+            raise
         out = BaseModelOutput(x, states, maps)
         return out if named else out.to_tuple()
 
@@ -219,11 +226,16 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel):
         self.vocab_projector = value
 
     def forward(
-        self, input_ids=None, attention_mask=None,
-        inputs_embeds=None,  # as for `DistilBertModel`
+        self,
+        input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,  # (b, s), the hidden words; -100 where nothing is asked
-        position_ids=None, token_type_ids=None,
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> MaskedLMOutput or tuple
         "Scores for every place and word, (b, s, v), and the loss if there are labels."
         out = self.distilbert(input_ids, attention_mask, inputs_embeds, position_ids, None,
@@ -257,11 +269,16 @@ class DistilBertForSequenceClassification(DistilBertClassifierBase):
         self.num_labels = config.num_labels
 
     def forward(
-        self, input_ids=None, attention_mask=None,
-        inputs_embeds=None,  # as for `DistilBertModel`
+        self,
+        input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,  # (b,) classes or numbers; (b, n) of 0.0, 1.0
-        position_ids=None, token_type_ids=None,
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> SequenceClassifierOutput or tuple
         "Scores for the whole text, (b, num_labels), and the loss if there are labels."
         out = self.distilbert(input_ids, attention_mask, inputs_embeds, position_ids, None,
@@ -278,11 +295,16 @@ class DistilBertForMultipleChoice(DistilBertClassifierBase):
         super().__init__(config, 1)
 
     def forward(
-        self, input_ids=None, attention_mask=None,  # (b, c, s)
-        inputs_embeds=None,  # (b, c, s, d)
+        self,
+        input_ids: Tensor | None = None,  # (b, c, s)
+        attention_mask: Tensor | None = None,  # (b, c, s)
+        inputs_embeds: Tensor | None = None,  # (b, c, s, d)
         labels: Tensor | None = None,  # (b,), the number of the right choice
-        position_ids=None, token_type_ids=None,
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> MultipleChoiceModelOutput or tuple
         "A score per choice, (b, c), and the loss if there are labels."
         if position_ids is not None and position_ids.dim() == 3:
@@ -309,11 +331,16 @@ class DistilBertForTokenClassification(DistilBertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None,
-        inputs_embeds=None,  # as for `DistilBertModel`
+        self,
+        input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,  # (b, s); -100 where nothing is asked
-        position_ids=None, token_type_ids=None,
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> TokenClassifierOutput or tuple
         "Scores for every token, (b, s, num_labels), and the loss if there are labels."
         out = self.distilbert(input_ids, attention_mask, inputs_embeds, position_ids, None,
@@ -335,12 +362,17 @@ class DistilBertForQuestionAnswering(DistilBertPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids=None, attention_mask=None,
-        inputs_embeds=None,  # as for `DistilBertModel`
+        self,
+        input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         start_positions: Tensor | None = None,  # (b,), the answer's first token
         end_positions: Tensor | None = None,  # (b,), its last token
-        position_ids=None, token_type_ids=None,
-        output_attentions=None, output_hidden_states=None, return_dict=None,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
     ):  # -> QuestionAnsweringModelOutput or tuple
         "Scores for start and end, (b, s) each, and the loss if both places are given."
         out = self.distilbert(input_ids, attention_mask, inputs_embeds, position_ids, None,

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Conv1D', 'attention_scale', 'upcast_attention', 'GPT2Attention', 'GPT2MLP', 'GPT2Block', 'GPT2PreTrainedModel',
-           'embed', 'rows_from', 'flat', 'start_cache', 'GPT2Model', 'run', 'GPT2LMBase', 'GPT2LMHeadModel',
-           'last_places', 'last_token', 'GPT2ForSequenceClassification', 'GPT2ForTokenClassification',
-           'GPT2ForQuestionAnswering', 'GPT2SequenceSummary', 'GPT2DoubleHeadsModel']
+           'embed', 'rows_from', 'flat', 'GPT2Model', 'GPT2LMBase', 'GPT2LMHeadModel', 'last_places', 'last_token',
+           'GPT2ForSequenceClassification', 'GPT2ForTokenClassification', 'GPT2ForQuestionAnswering',
+           'GPT2SequenceSummary', 'GPT2DoubleHeadsModel']
 
 # %% ../../nbs/15_models.gpt2.ipynb #import-torch
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 # %% ../../nbs/15_models.gpt2.ipynb #from-minihf-attention-import-attend-atte
 from ..attention import attend, attention, decoder_mask, merge_heads
-from ..cache import as_cache
+from ..book import brief
 from ..config import GPT2Config
 from ..generation.search import GenerationMixin
 from minihf.heads import (
@@ -35,7 +35,7 @@ from minihf.modeling import (
     SequenceClassifierOutputWithPast,
     TokenClassifierOutput,
 )
-from .bert import finish, options, run_layers
+from .bert import check_shapes, finish, options, run_layers, start_cache
 
 # %% ../../nbs/15_models.gpt2.ipynb #conv1d
 class Conv1D(nn.Module):
@@ -201,15 +201,6 @@ def flat(x: Tensor | None, keep: int = 1) -> Tensor | None:
     "All axes but the last `keep` in one: choices become rows of the batch."
     return x if x is None or x.dim() <= keep + 1 else x.flatten(0, -keep - 1)
 
-# %% ../../nbs/15_models.gpt2.ipynb #start-cache
-def start_cache(model, past, use_cache: bool | None) -> tuple:  # a cache or None; return it?
-    "A cache to fill, if given or wanted. With checkpointing layers run twice: then there is none."
-    if model.gradient_checkpointing and model.training:
-        return None, False
-    use_cache = model.config.use_cache if use_cache is None else use_cache
-    wanted = use_cache or past is not None
-    return as_cache(past, len(model.h)) if wanted else None, use_cache
-
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2model
 class GPT2Model(GPT2PreTrainedModel):
     "Embeddings, layers, one last norm: from ids to hidden states. Radford et al. 2019."
@@ -237,50 +228,40 @@ class GPT2Model(GPT2PreTrainedModel):
         return_dict: bool | None = None,  # False: a plain tuple
     ):  # -> BaseModelOutputWithPastAndCrossAttentions or tuple
         "Hidden states (b, s, d) of every token, which has seen itself and the tokens before it."
-        maps, states, named = options(
-            self.config, output_attentions, output_hidden_states, return_dict)
-        cache, keep = start_cache(self, past_key_values, use_cache)
-        x, states, maps = run(self, cache, input_ids, attention_mask, token_type_ids, position_ids,
-                              inputs_embeds, maps, states)
+        *wanted, named = options(self.config, output_attentions, output_hidden_states, return_dict)
+        if (input_ids is None) == (inputs_embeds is None):
+            also = "" if input_ids is None else ", not both"
+            raise ValueError(f"give input_ids or inputs_embeds{also}")
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        shape = given.shape if inputs_embeds is None else given.shape[:-1]
+        if len(shape) < 2 or shape[-1] == 0:
+            raise ValueError(f"the input has shape {tuple(given.shape)}, but must be (batch, "
+                             "tokens), and features for inputs_embeds; for one text add [None]")
+        cache, keep = start_cache(self, past_key_values, use_cache, len(self.h))
+        past = 0 if cache is None else cache.get_seq_length()
+        end = past + shape[-1]
+        if attention_mask is not None and attention_mask.shape[-1] != end:
+            raise ValueError(f"attention_mask covers {attention_mask.shape[-1]} tokens, but there "
+                             f"are {end}: {past} kept in past_key_values and {shape[-1]} new")
+        if len(shape) > 2:  # choices become rows of the batch
+            input_ids, inputs_embeds = flat(input_ids), flat(inputs_embeds, 2)
+            attention_mask, token_type_ids = flat(attention_mask), flat(token_type_ids)
+            position_ids = flat(position_ids)
+        try:
+            x = embed(self, input_ids, inputs_embeds, token_type_ids, position_ids, past)
+            mask, causal = decoder_mask(attention_mask, shape[-1], end, x.device)
+            x, states, maps = run_layers(self, self.h, x, mask, causal, cache, *wanted)
+        except (RuntimeError, ValueError):
+            given = input_ids if inputs_embeds is None else inputs_embeds
+            check_shapes(self, given, attention_mask, token_type_ids, position_ids, cache, past)
+            raise
+        x = self.ln_f(x)
+        if len(shape) > 2:
+            x = x.view(*shape, -1)
+        if states is not None:
+            states = (*states[:-1], x)
         out = BaseModelOutputWithPastAndCrossAttentions(x, cache if keep else None, states, maps)
         return out if named else out.to_tuple()
-
-# %% ../../nbs/15_models.gpt2.ipynb #run
-def run(
-    model: GPT2Model,
-    cache,  # to read and fill, or None
-    input_ids: Tensor | None,
-    attention_mask: Tensor | None,
-    token_type_ids: Tensor | None,
-    position_ids: Tensor | None,
-    inputs_embeds: Tensor | None,
-    output_attentions: bool,
-    output_hidden_states: bool,
-) -> tuple[Tensor, tuple | None, tuple | None]:  # (b, s, d); all hidden states; all weights
-    "`GPT2Model.forward` without its options. Raises: ValueError for wrong inputs or a wrong mask."
-    if (input_ids is None) == (inputs_embeds is None):
-        also = "" if input_ids is None else ", not both"
-        raise ValueError(f"give input_ids or inputs_embeds{also}")
-    past = 0 if cache is None else cache.get_seq_length()
-    shape = input_ids.shape if inputs_embeds is None else inputs_embeds.shape[:-1]
-    end = past + shape[-1]
-    if len(shape) > 2:  # choices become rows of the batch
-        input_ids, inputs_embeds = flat(input_ids), flat(inputs_embeds, 2)
-        attention_mask, token_type_ids = flat(attention_mask), flat(token_type_ids)
-        position_ids = flat(position_ids)
-    if attention_mask is not None and attention_mask.shape[-1] != end:
-        raise ValueError(f"attention_mask covers {attention_mask.shape[-1]} tokens, but there are "
-                         f"{end}: {past} kept in past_key_values and {shape[-1]} new")
-    x = embed(model, input_ids, inputs_embeds, token_type_ids, position_ids, past)
-    mask, causal = decoder_mask(attention_mask, shape[-1], end, x.device)
-    x, states, maps = run_layers(model, model.h, x, mask, causal, cache,
-                                 output_attentions, output_hidden_states)
-    x = model.ln_f(x)
-    if len(shape) > 2:
-        x = x.view(*shape, -1)
-    if states is not None:
-        states = (*states[:-1], x)
-    return x, states, maps
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2lmheadmodel
 class GPT2LMBase(GPT2PreTrainedModel, GenerationMixin):
@@ -336,9 +317,9 @@ def last_places(
     keep: int | Tensor,  # how many at the end, 0 for all; or which
 ) -> Tensor:  # (b, kept, d)
     "The places whose scores are wanted."
-    if isinstance(keep, int):
-        return x[..., -keep:, :] if keep else x
-    return x[..., keep, :]
+    if isinstance(keep, Tensor) and keep.dim():
+        return x[..., keep, :]
+    return x[..., -int(keep) :, :] if keep else x
 
 # %% ../../nbs/15_models.gpt2.ipynb #last-token
 def last_token(
@@ -479,14 +460,22 @@ class GPT2SequenceSummary(nn.Module):
         if self.kind == "cls_index" and cls_index is None:
             x = x[..., -1, :]  # (…, d)
         elif self.kind == "cls_index":  # (b,) or (b, choices)
-            index = cls_index[..., None, None].expand(*cls_index.shape, 1, x.shape[-1])
-            x = x.gather(-2, index).squeeze(-2)  # (…, d)
+            x = self.places(x, cls_index)
         elif self.kind == "mean":
             x = x.mean(1)
         else:
             x = x[:, 0] if self.kind == "first" else x[:, -1]
         x = self.act(self.summary(F.dropout(x, self.p, self.training)))
         return F.dropout(x, self.last_p, self.training)
+
+    def places(self, x, index):  # (…, s, d), (…) -> (…, d)
+        try:
+            index = index[..., None, None].expand(*index.shape, 1, x.shape[-1])
+            return x.gather(-2, index).squeeze(-2)
+        except (IndexError, RuntimeError, TypeError) as e:
+            *rows, s, _ = x.shape
+            raise ValueError(f"mc_token_ids should be a tensor of shape {tuple(rows)} with places "
+                             f"from 0 to {s - 1}, not {brief(index, 80)}") from e
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2doubleheadsmodel
 class GPT2DoubleHeadsModel(GPT2LMBase):
@@ -519,7 +508,7 @@ class GPT2DoubleHeadsModel(GPT2LMBase):
             inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
         logits = self.lm_head(x := out.last_hidden_state)
         mc_logits = self.multiple_choice_head(x, mc_token_ids).squeeze(-1)
-        loss = None if labels is None else next_token_loss(flat(logits, 2), flat(labels))
-        mc_loss = None if mc_labels is None else choice_loss(mc_logits, mc_labels)
+        loss = None if labels is None else next_token_loss(logits, labels)
+        mc_loss = None if mc_labels is None else choice_loss(mc_logits, mc_labels, "mc_labels")
         results = loss, mc_loss, logits, mc_logits
         return finish(self, return_dict, GPT2DoubleHeadsModelOutput, out, *results)
