@@ -235,8 +235,9 @@ class GPT2Model(GPT2PreTrainedModel):
         given = input_ids if inputs_embeds is None else inputs_embeds
         shape = given.shape if inputs_embeds is None else given.shape[:-1]
         if len(shape) < 2 or shape[-1] == 0:
-            raise ValueError(f"the input has shape {tuple(given.shape)}, but must be (batch, "
-                             "tokens), and features for inputs_embeds; for one text add [None]")
+            name = "input_ids" if inputs_embeds is None else "inputs_embeds"
+            raise ValueError(f"{name} has shape {tuple(given.shape)}, but must be (batch, tokens), "
+                             f"and features for inputs_embeds; for one text write {name}[None]")
         cache, keep = start_cache(self, past_key_values, use_cache, len(self.h))
         past = 0 if cache is None else cache.get_seq_length()
         end = past + shape[-1]
