@@ -108,7 +108,7 @@ WRONG = [
     ("RepetitionPenaltyLogitsProcessor", [0.0], "repetition_penalty"), ("RepetitionPenaltyLogitsProcessor", [1.0, -1], "prompt_ignore"),
     ("NoRepeatNGramLogitsProcessor", [0], "no_repeat"), ("SequenceBiasLogitsProcessor", [{}], "sequence_bias"),
     ("SequenceBiasLogitsProcessor", [{(): 1.0}], "sequence_bias"), ("NoBadWordsLogitsProcessor", [[]], "bad_words"),
-    ("NoBadWordsLogitsProcessor", [[[-1]]], "sequence"), ("MinLengthLogitsProcessor", [-1, 2], "min_length"),
+    ("NoBadWordsLogitsProcessor", [[[-1]]], "bad_words"), ("MinLengthLogitsProcessor", [-1, 2], "min_length"),
     ("MinNewTokensLengthLogitsProcessor", [-1, 2, 3], "prompt_length"), ("ForcedEOSTokenLogitsProcessor", [4, -1], "forced_eos"),
     ("MaxTimeCriteria", [-1], "max_time"), ("StopStringCriteria", [None, ""], "stop_strings"), ("StopStringCriteria", [None, []], "stop"),
 ]
