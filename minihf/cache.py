@@ -7,8 +7,12 @@ __all__ = ['roomy', 'KVBuffer', 'other_batch', 'length_after_crop', 'pick_rows',
            'as_cache']
 
 # %% ../nbs/12_cache.ipynb #import-torch
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
+
+from .book import checked, explained
 
 # %% ../nbs/12_cache.ipynb #roomy
 def roomy(
@@ -101,6 +105,9 @@ class LayerCache(KVBuffer):
         v: Tensor,  # their values (b, h, s, hd)
     ) -> tuple[Tensor, Tensor]:  # keys and values so far (b, h, t, hd)
         "Keep more tokens and return all. The results are the cache's memory: don't write."
+        if k.dim() != 4 or k.shape != v.shape:
+            raise ValueError("keys and values must have one shape (b, h, s, hd), not "
+                             f"{tuple(k.shape)} and {tuple(v.shape)}")
         return self.append(torch.stack((k, v))).unbind(0)
 
     def get_seq_length(self) -> int:
@@ -125,21 +132,29 @@ class CacheLayers:
 
     def __init__(
         self,
-        data=(),  # (keys, values) of each layer, to start from
+        data: Iterable | None = (),  # (keys, values) of each layer, to start from
         config=None,  # a config whose `num_hidden_layers` says how many layers to prepare
     ):
         self.layers = []
-        for i, (k, v, *_) in enumerate(data or ()):
-            self.update(k, v, i)
+        for i, pair in enumerate(() if data is None else data):
+            if not isinstance(pair, (list, tuple)) or len(pair) < 2:
+                raise TypeError(f"layer {i} must be a pair of keys and values, but is "
+                                f"{pair!r:.60}")
+            self.update(*pair[:2], i)
         if config is not None:
+            if not hasattr(config, "num_hidden_layers"):
+                raise TypeError(f"config has no num_hidden_layers: {config!r:.60}")
             self.grow(config.num_hidden_layers)
 
     def grow(self, n: int):
         "Have at least `n` layers; the new ones are empty."
         self.layers += [LayerCache() for _ in range(n - len(self.layers))]
 
+    @checked
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int):
         "`LayerCache.update` of one layer, which is made if need be."
+        if not 0 <= layer_idx < 10_000:
+            raise ValueError(f"layer_idx={layer_idx} is the number of no layer")
         self.grow(layer_idx + 1)
         return self.layers[layer_idx].update(key_states, value_states)
 
@@ -157,26 +172,35 @@ class CacheLayers:
 class DynamicCache(CacheLayers):
     "The keys and values of a whole model, grown with the text, beams and drafts."
 
+    @explained
     def get_seq_length(self, layer_idx: int = 0) -> int:
         "How many tokens are kept."
         return self.layers[layer_idx].length if len(self.layers) > layer_idx else 0
 
+    @checked
     def crop(self, n: int):
         "Remove the last `-n` tokens; or, if `n` is positive, keep the first `n`."
         for layer in self.layers:
             layer.crop(n)
 
+    @explained
     def reorder_cache(self, beam_idx: Tensor):
-        "Make sequence `beam_idx[i]` the i-th, in all layers."
-        for layer in self.layers:
-            layer.reorder(beam_idx)
+        "Make sequence `beam_idx[i]` the i-th, in all layers. Raises: ValueError."
+        try:
+            for layer in self.layers:
+                layer.reorder(beam_idx)
+        except IndexError as e:
+            raise ValueError(f"{beam_idx.tolist()} are not all rows of this cache") from e
 
     def batch_select_indices(self, indices: Tensor):
         "Keep only the sequences `indices`."
         self.reorder_cache(indices)
 
+    @checked
     def batch_repeat_interleave(self, repeats: int):
         "Make `repeats` copies of each sequence, side by side."
+        if repeats < 1:
+            raise ValueError(f"repeats={repeats} must be at least 1")
         for layer in self.layers:
             if layer.kv is not None:
                 layer.reorder(torch.arange(layer.kv.shape[1]).repeat_interleave(repeats))
@@ -189,10 +213,18 @@ class DynamicCache(CacheLayers):
 # %% ../nbs/12_cache.ipynb #as-cache
 def as_cache(
     past,  # a cache; (keys, values) pairs; or None
-    n_layers: int,  # layers of the model
+    n_layers: int = 0,  # layers of the model
 ) -> DynamicCache:  # with `n_layers` layers; the cache that was given, if one was
-    "What a model makes of its `past_key_values` argument."
-    cache = past if hasattr(past, "layers") else DynamicCache(past)
+    "What a model makes of its `past_key_values` argument. Raises: TypeError."
+    cache = past
+    if not isinstance(past, CacheLayers):
+        if past is not None and not isinstance(past, (list, tuple)):
+            pairs = getattr(past, "layers", None)  # the reference's cache
+            if not isinstance(pairs, list):
+                raise TypeError("past_key_values must be a cache, or a list of (keys, "
+                                f"values), not {past!r:.60}")
+            past = [(o.keys, o.values) for o in pairs if torch.is_tensor(o.keys)]
+        cache = DynamicCache(past)
     if len(cache.layers) < n_layers:
         cache.grow(n_layers)
     return cache

@@ -595,15 +595,16 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
             prompt = row // self.num_beams
             tokens = self.allowed(prompt, ids)
             try:
-                tokens = list(tokens)
-                mask[row, tokens] = 0
+                index = torch.as_tensor(list(tokens))
+                good = len(index) > 0 and not index.is_floating_point()
+                mask[row, index] = 0
             except (TypeError, IndexError, ValueError, RuntimeError):
-                tokens = f"{tokens!r:.80}"
-            if not tokens or isinstance(tokens, str):
+                good = False
+            if not good:
                 raise ValueError(
-                    f"`prefix_allowed_tokens_fn` allows {tokens or 'no token'} for prompt "
-                    f"{prompt} after {ids.tolist()[-10:]}: return a list of at least one "
-                    f"id below {v}, e.g. the end of sequence")
+                    "`prefix_allowed_tokens_fn` allows no token for prompt "
+                    f"{prompt} after {ids.tolist()[-10:]}: it returned {tokens!r:.60}, "
+                    f"and should return a list of at least one id below {v}")
         allowed = scores + mask
         none = allowed.amax(-1).isneginf().view(-1, self.num_beams)
         stuck = none.all(-1)  # other rules forbid what is allowed: then this one wins
