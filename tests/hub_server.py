@@ -57,12 +57,20 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.log.append((self.command, self.path, None))
             self.close_connection = True
             return self.connection.close()
-        path = unquote(self.path.split("?")[0]).strip("/")
+        kind = self.hub.moods.get(self.command)
+        if kind == "silent":  # keep the line open and say nothing
+            self.hub.log.append((self.command, self.path, None))
+            return self.hub.closing.wait(60)
+        if kind:
+            status, headers = kind
+            return self.reply(status, headers)
+        path = self.path.split("?")[0].strip("/")
         m = re.fullmatch(r"(.+?)/resolve/([^/]+)/(.+)", path)
         api = re.fullmatch(r"api/models/(.+?)(?:/revision/([^/]+))?", path)
         if not (m or api):
             return self.error(404, "NotFound", "no such page")
-        name, revision, file = m.groups() if m else (api[1], api[2] or "main", None)
+        name, revision, file = m.groups() if m else (api[1], api[2] or "main", "")
+        name, file = unquote(name), unquote(file) or None
         if name in self.hub.moved:
             target = f"/{path}".replace(f"/{name}", f"/{self.hub.moved[name]}", 1)
             return self.reply(307, {"Location": target})
@@ -95,6 +103,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def send(self, body, commit, file):
         headers = {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha1(body).hexdigest()}"', "Accept-Ranges": "bytes"}
+        headers |= self.hub.headers
         if self.command == "HEAD":
             return self.reply(200, headers, body)
         fault = self.hub.faults.get(file, [])
@@ -122,6 +131,9 @@ class HubServer:
 
     def __init__(self):
         self.repos, self.moved, self.faults, self.log, self.down = {}, {}, {}, [], False
+        self.moods = {}  # "HEAD" or "GET" -> "silent", or (status, headers) for an answer to everything
+        self.headers = {}  # in place of the true ones of a file
+        self.closing = threading.Event()
         handler = type("Bound", (Handler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
@@ -132,6 +144,7 @@ class HubServer:
         return self
 
     def __exit__(self, *args):
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()
 

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hub_server import HubServer
@@ -259,7 +260,277 @@ def test_files_known_to_be_missing_are_not_asked_for_again(server):
     assert server.log == []
 
 
+# ---- a Hub, a disk and a cache that misbehave ----
+
+
+class Clock:
+    "Time that passes only while somebody sleeps"
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(hub.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(hub.time, "sleep", self.sleep)
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.mark.parametrize("name", ["HEAD"])
+def test_silent_server(server, monkeypatch, name):
+    server.add("ada/toy", {"config.json": CONFIG})
+    server.moods[name] = "silent"
+    monkeypatch.setenv("MINIHF_HUB_TIMEOUT", "0.3")
+    with pytest.raises(ConnectionError, match="config.json of 'ada/toy' did not arrive.*timed out"):
+        hub.cached_file("ada/toy", "config.json")
+    assert len(server.log) <= 2
+
+
+def test_server_that_asks_to_wait(server, monkeypatch):
+    server.add("ada/toy", {"config.json": CONFIG})
+    clock = Clock(monkeypatch)
+    server.moods["HEAD"] = 429, {"Retry-After": "3600"}
+    with pytest.raises(ConnectionError, match="429.*asks to wait 3600 s"):
+        hub.cached_file("ada/toy", "config.json")
+    assert clock.now == 0
+    server.moods["HEAD"] = 503, {"Retry-After": "12"}
+    with pytest.raises(ConnectionError, match="503.*asks to wait 12 s"):
+        hub.cached_file("ada/toy", "config.json")
+    assert clock.now == 24
+    server.moods["HEAD"] = 500, {}
+    with pytest.raises(ConnectionError, match="500"):
+        hub.cached_file("ada/toy", "config.json")
+    assert clock.now == 26
+
+
+def test_short_trouble_passes(server, monkeypatch):
+    server.add("ada/toy", {"config.json": CONFIG})
+    clock = Clock(monkeypatch)
+    server.down = True
+    clock.sleep = lambda s: setattr(server, "down", False)
+    monkeypatch.setattr(hub.time, "sleep", clock.sleep)
+    assert hub.read_json(hub.cached_file("ada/toy", "config.json"))["model_type"] == "bert"
+
+
+def test_no_network_is_said_at_once(tmp_path, monkeypatch):
+    "A port where nobody listens"
+    clock = Clock(monkeypatch)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    for required in (True, False):
+        with pytest.raises(ConnectionError, match="ada/nothing.*did not arrive.*not in the cache.*no folder"):
+            hub.cached_file("ada/nothing", "config.json", required=required)
+    assert clock.now == 4
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for required in (True, False):
+        with pytest.raises(FileNotFoundError, match="ada/nothing.*not in the cache.*network is off.*no folder"):
+            hub.cached_file("ada/nothing", "config.json", required=required)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", "1e9", "30s", " "])
+def test_wrong_limit(monkeypatch, text):
+    monkeypatch.setenv("MINIHF_HUB_TIMEOUT", text)
+    with pytest.raises(ValueError, match="MINIHF_HUB_TIMEOUT"):
+        hub.hub_timeout()
+    monkeypatch.setenv("MINIHF_HUB_TIMEOUT", "0.5")
+    assert hub.hub_timeout() == 0.5
+    monkeypatch.delenv("MINIHF_HUB_TIMEOUT")
+    assert hub.hub_timeout() == 30
+
+
+BAD = ["../../x", "..", ".", "a/b", "a\\b", "x" * 300, "", " ", "\x1b[2J"]
+
+
+@pytest.mark.parametrize("header", ["ETag", "X-Repo-Commit", "X-Linked-Etag"])
+@pytest.mark.parametrize("bad", BAD)
+def test_names_from_a_server_are_refused_before_writing(server, tmp_path, header, bad):
+    server.add("ada/toy", {"config.json": CONFIG})
+    server.headers = {header: bad if header == "X-Repo-Commit" else f'"{bad}"'}
+    if header == "X-Linked-Etag" and not bad:
+        return  # then the ETag counts
+    with pytest.raises(hub.FileError, match="gave config.json of 'ada/toy'.*no answer of a Hub") as e:
+        hub.cached_file("ada/toy", "config.json")
+    assert "\x1b" not in str(e.value) and server.fetched() == [] and not (tmp_path / "home/hub").exists()
+
+
+@pytest.mark.parametrize("code", ["ENOSPC", "EROFS", "EACCES", "EDQUOT"])
+def test_disk_that_takes_no_more(server, monkeypatch, caplog, code):
+    import errno
+
+    import huggingface_hub
+
+    code = getattr(errno, code)
+    monkeypatch.setattr(hub, "TOLD", set())
+    old = server.add("ada/toy", {"config.json": CONFIG})
+    path = hub.cached_file("ada/toy", "config.json")
+    server.add("ada/toy", {"config.json": "{}"})
+    real = huggingface_hub.hf_hub_download
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: (_ for _ in ()).throw(OSError(code, os.strerror(code))))
+    for _ in range(2):
+        assert hub.cached_file("ada/toy", "config.json") == path
+    assert caplog.text.count("WARNING") == 1
+    assert all(o in caplog.text for o in ("'ada/toy'", old[:12], "out of date", hub.cache_home(), os.strerror(code)))
+    with pytest.raises(OSError, match="can't be written to.*cache_dir or HF_HUB_CACHE") as e:
+        hub.cached_file("ada/toy", "config.json", force_download=True)
+    assert e.value.errno == code and not isinstance(e.value, ConnectionError)
+    with pytest.raises(OSError, match="can't be written to"):
+        hub.cached_file("ada/toy", "config.json", revision=server.add("ada/toy", {"config.json": "[]"}))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", real)
+    assert hub.cached_file("ada/toy", "config.json") != path  # there is room again
+
+
+FULL_CACHE = """
+import resource, sys, minihf.hub as hub
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+print(hub.cached_file("ada/toy", "model.safetensors"))
+try:
+    hub.cached_file("ada/other", "model.safetensors")
+except OSError as e:
+    print(type(e).__name__, e)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of a process are POSIX")
+def test_no_room_for_a_download(server, tmp_path):
+    server.add("ada/toy", {"model.safetensors": b"x" * 1000})
+    path = hub.cached_file("ada/toy", "model.safetensors")
+    for name in ("ada/toy", "ada/other"):
+        server.add(name, {"model.safetensors": b"x" * 200_000})
+    done = subprocess.run([sys.executable, "-c", FULL_CACHE], env=server.env(tmp_path / "home"), capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first == path and "'ada/toy' is taken from the cache" in done.stderr
+    assert second.startswith("OSError [Errno 27] The cache") and "proxy" not in second
+
+
+def test_older_copy_without_an_answer_is_told(server, caplog, monkeypatch):
+    monkeypatch.setattr(hub, "TOLD", set())
+    commit = server.add("ada/toy", {"config.json": CONFIG, "vocab.txt": "a"})
+    paths = [hub.cached_file("ada/toy", name) for name in ("config.json", "vocab.txt")]
+    server.down = True
+    assert [hub.cached_file("ada/toy", name) for name in ("config.json", "vocab.txt")] == paths
+    assert caplog.text.count("WARNING") == 1 and commit[:12] in caplog.text
+
+
+def test_copy_of_what_is_hidden_now(server, caplog, monkeypatch):
+    "As the client does, but not in silence; a file or a revision that is gone is gone"
+    monkeypatch.setattr(hub, "TOLD", set())
+    server.add("ada/toy", {"config.json": CONFIG, "vocab.txt": "a"})
+    paths = [hub.cached_file("ada/toy", name) for name in ("config.json", "vocab.txt")]
+    for options in ({"gated": True}, {"gated": False, "private": True}):
+        vars(server.repos["ada/toy"]).update(options)
+        assert hub.cached_file("ada/toy", "config.json") == paths[0]
+        with pytest.raises(OSError, match="ada/toy"):
+            hub.cached_file("ada/toy", "config.json", force_download=True)
+    assert caplog.text.count("WARNING") == 1 and "accept its terms" in caplog.text
+    server.add("ada/toy", {"config.json": CONFIG}, private=False)
+    with pytest.raises(FileNotFoundError, match="no file 'vocab.txt'"):
+        hub.cached_file("ada/toy", "vocab.txt")
+
+
+def test_hub_says_which_commit_the_cache_has(server, tmp_path):
+    new = server.add("ada/toy", {"config.json": CONFIG})
+    hub.cached_file("ada/toy", "config.json", revision=new)
+    server.log.clear()
+    path = hub.cached_file("ada/toy", "config.json")  # the same commit by its other name: nothing to fetch
+    assert server.fetched() == [] and new in path
+    server.down = True
+    assert hub.cached_file("ada/toy", "config.json") == path
+    home = tmp_path / "home/hub/models--ada--toy"
+    assert (home / "refs/main").read_text() == new and not (home / f"refs/{new}").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"../../..", b"main", b"a" * 10**6, b"\x1b[2J", b"0" * 40 + b"\nx"])
+def test_ref_that_is_no_commit(server, tmp_path, content):
+    server.add("ada/toy", {"config.json": CONFIG})
+    path = hub.cached_file("ada/toy", "config.json")
+    ref = tmp_path / "home/hub/models--ada--toy/refs/main"
+    ref.write_bytes(content)
+    for kw in ({}, {"local_files_only": True}):
+        with pytest.raises(hub.FileError, match="refs.main should hold a commit.*delete it.*force_download=True") as e:
+            hub.cached_file("ada/toy", "config.json", **kw)
+        assert "\x1b" not in str(e.value) and len(str(e.value)) < 500
+    assert hub.cached_file("ada/toy", "config.json", force_download=True) == path
+    assert hub.cached_file("ada/toy", "config.json", local_files_only=True) == path
+
+
+def test_damaged_copy_names_the_remedy(server):
+    hub.write_safetensors(weights(), "m.safetensors")
+    server.add("ada/toy", {"config.json": CONFIG, "model.safetensors": Path("m.safetensors").read_bytes()})
+    for name, read in (("config.json", hub.read_json), ("model.safetensors", hub.read_tensors)):
+        path = hub.cached_file("ada/toy", name)
+        raw = Path(path).read_bytes()
+        for damage in (raw[:-3], b""):
+            Path(path).write_bytes(damage)
+            with pytest.raises(hub.FileError, match="force_download=True"):
+                read(hub.cached_file("ada/toy", name))
+            read(hub.cached_file("ada/toy", name, force_download=True))
+    with pytest.raises(hub.FileError) as e:
+        hub.read_json(Path("m.safetensors"))
+    assert "force_download" not in str(e.value)
+
+
 # ---- names ----
+
+
+WAYS = ["..", "../..", "../../other", "/etc", "a/../..", "a//b", ".", "a\\b", "..\\..", "x\0"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["ada/toy", "folder"])
+def test_arguments_may_not_lead_outside(server, tmp_path, name, way):
+    server.add("ada/toy", {"config.json": CONFIG})
+    hub.cached_file("ada/toy", "config.json")
+    Path("folder").mkdir()
+    Path("folder/config.json").write_text("{}")
+    Path("config.json").write_text("{}")
+    (tmp_path / "home/hub/models--ada--toy/config.json").write_text("{}")
+    server.log.clear()
+    for kw in ({"revision": way}, {"subfolder": way}):
+        for offline in (True, False):
+            with pytest.raises(ValueError, match=list(kw)[0]):
+                hub.cached_file(name, "config.json", local_files_only=offline, **kw)
+    with pytest.raises(ValueError, match="filename"):
+        hub.cached_file(name, f"{way}/config.json")
+    for f in (hub.resolve, hub.snapshot):
+        with pytest.raises(ValueError, match="revision"):
+            f("ada/toy", way)
+    with pytest.raises(ValueError, match="file"):
+        hub.from_cache("ada/toy", f"{way}/config.json")
+    assert server.log == []
+
+
+def test_branches_and_folders_with_a_slash(server):
+    server.add("ada/toy", {"a/b/config.json": CONFIG})
+    assert hub.cached_file("ada/toy", "config.json", subfolder="a/b/") == hub.cached_file("ada/toy", "b/config.json", subfolder="a")
+    server.add("ada/toy", {"config.json": CONFIG}, ref="refs/pr/1")
+    path = hub.cached_file("ada/toy", "config.json", revision="refs/pr/1")
+    assert hub.cached_file("ada/toy", "config.json", revision="refs/pr/1", local_files_only=True) == path
+
+
+def test_file_in_place_of_its_folder(toy, monkeypatch):
+    monkeypatch.chdir(toy)
+    for name in ("model.safetensors", str(toy / "model.safetensors")):
+        with pytest.raises(FileNotFoundError, match="one file, and config.json is needed.*give the folder"):
+            hub.cached_file(name, "config.json")
+        assert hub.cached_file(name, "generation_config.json", required=False) is None
+        assert hub.weight_files(name) == [name]
+    with pytest.raises(FileNotFoundError, match="No weights in 'config.json'.*one file: give the folder"):
+        hub.weight_files("config.json")
+    Path("m.ckpt").touch()
+    assert hub.weight_files("m.ckpt") == ["m.ckpt"]
+
+
+def test_names_of_files_are_escaped(tmp_path):
+    (tmp_path / "\x1b[31mred\n.h5").touch()
+    for call in (lambda: hub.cached_file(tmp_path, "config.json"), lambda: hub.weight_files(tmp_path)):
+        with pytest.raises(FileNotFoundError, match=r"\\x1b\[31mred\\n") as e:
+            call()
+        assert "\x1b" not in str(e.value)
+    hub.write_json({"weight_map": {"w": "\x1b[2J" * 1000}}, tmp_path / "model.safetensors.index.json")
+    with pytest.raises(hub.FileError) as e:
+        hub.weight_files(tmp_path)
+    assert "\x1b" not in str(e.value) and len(str(e.value)) < 1000
 
 
 def test_local_names(tmp_path, monkeypatch):
@@ -999,3 +1270,48 @@ def test_bad_shard_size(tmp_path, size):
 def test_module_is_light():
     code = "import sys, minihf.hub; bad = {'torch', 'huggingface_hub', 'safetensors', 'numpy'} & set(sys.modules); assert not bad, bad"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+ODD = [None, True, 0, -3, 10**30, 2.5, "", "\x1b[2J", "x" * 300, b"x", [], ["a"], {}, {"a": 1}, np.int64(3), np.zeros(2), torch.zeros(2), object()]
+GOOD = {  # function -> arguments that it takes
+    "read_json": dict(path="config.json"), "write_json": dict(obj={}, path="new.json", sort_keys=True),
+    "read_tensors": dict(path="model.safetensors"), "read_safetensors": dict(path="model.safetensors"), "load_bin": dict(path="m.bin"),
+    "write_safetensors": dict(tensors={"w": torch.zeros(2)}, path="new.safetensors", metadata={"format": "pt"}),
+    "save_tensors": dict(tensors={"w": torch.zeros(2)}, folder="out", max_shard_size="1MB", metadata={"format": "pt"}, variant="fp16"),
+    "apart": dict(tensors={"w": torch.zeros(2)}), "parse_size": dict(size="1MB"), "plan_shards": dict(sizes={"w": 3}, limit=5),
+    "split_hub_args": dict(kwargs={}), "local_path": dict(name="toy"), "cache_home": dict(cache_dir="cache"),
+    "resolve": dict(repo="ada/toy", revision="main", cache_dir="cache"), "snapshot": dict(repo="ada/toy", revision="main", cache_dir="cache"),
+    "from_cache": dict(repo="ada/toy", file="config.json", revision="main", cache_dir="cache"), "shards_of": dict(index="good.index.json"),
+    "pin": dict(path="x", hub={}), "plain_name": dict(argument="name", name="y"), "impostor": dict(path="model.safetensors"),
+    "cached_file": dict(name_or_path=".", filename="config.json", required=True, cache_dir="cache", force_download=False, revision="main",
+                        token=False, local_files_only=True, subfolder="sub"),
+    "weight_files": dict(name_or_path=".", use_safetensors=None, variant=None, subfolder="", revision=None),
+    "find_on_hub": dict(repo="ada/toy", filename="config.json", cache_dir="cache", local_files_only=True),
+    "remove_others": dict(folder="empty", keep=["a"], variant="fp16"),
+    "replacing": dict(path="new.txt"), "saving": dict(folder="out"),
+}
+
+
+@pytest.mark.parametrize("function", GOOD)
+def test_odd_arguments_are_named(toy, monkeypatch, function):
+    "Each argument in turn is anything at all: it is taken, or an error says which one is wrong"
+    monkeypatch.chdir(toy)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for d in ("out", "sub", "empty", "cache/models--ada--toy/refs"):
+        os.makedirs(d)
+    Path("sub/config.json").write_text("{}")
+    torch.save(weights(), "m.bin")
+    hub.write_json({"weight_map": {"w": "m.bin"}}, "good.index.json")
+    for name, values in [(None, {})] + [(k, ODD) for k in GOOD[function]]:
+        for value in values or [None]:
+            args = GOOD[function] | ({name: value} if name else {})
+            try:
+                done = getattr(hub, function)(**args)
+                if hasattr(done, "__enter__"):
+                    with done:
+                        pass
+            except Exception as e:
+                assert isinstance(e, (TypeError, ValueError, OSError)), (name, value, repr(e))
+                named = [name, "max_shard_size" if name == "size" else name, repr(value)[1:-1][:20], "No folder", "not in the cache", "JSON serializable"]
+                assert name is None and function in ("find_on_hub", "replacing") or any(str(o) in str(e) for o in named), (name, value, repr(e))
+                assert "\x1b" not in str(e)
