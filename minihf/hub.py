@@ -716,7 +716,7 @@ def offline_error(repo: str, file: str, revision: str | None, cache_dir) -> OSEr
         "once with the network on."
     )
 
-# %% ../nbs/01_hub.ipynb #download
+# %% ../nbs/01_hub.ipynb #hub-timeout
 def hub_timeout() -> float:
     "Seconds to wait for an answer of the Hub: `MINIHF_HUB_TIMEOUT`, else 30."
     text = os.environ.get("MINIHF_HUB_TIMEOUT") or "30"
@@ -724,7 +724,7 @@ def hub_timeout() -> float:
         raise ValueError(f"MINIHF_HUB_TIMEOUT={text!r} should be a number of seconds.")
     return float(text)
 
-
+# %% ../nbs/01_hub.ipynb #download
 def ask(
     repo: str, file: str, revision: str, token, again: bool = True  # if need be?
 ) -> str:  # the commit that the revision stands for
@@ -792,7 +792,7 @@ def make_do(path: str, repo: str, error: OSError) -> str:
         )
     return path
 
-
+# %% ../nbs/01_hub.ipynb #download-2
 def download(
     repo, file, revision, cache_dir, token, force_download, required
 ) -> str | None:
@@ -846,7 +846,7 @@ def hub_args(
         proxies=proxies,
     )
 
-
+# %% ../nbs/01_hub.ipynb #find-on-hub-2
 def find_on_hub(
     repo: str, filename: str, required: bool = True, **hub  # any of `HUB_ARGS`
 ) -> str | None:
