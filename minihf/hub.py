@@ -542,10 +542,10 @@ def find_local(
         if not wants_weights and not weights:
             return path
         if required:
+            holds = "holds weights" if weights else "holds no weights"
             folder = os.path.dirname(path) or os.curdir
             raise FileNotFoundError(
-                f"{path!r} is one file, and {filename} is needed from beside it: give "
-                f"the folder {folder!r}."
+                f"{path} {holds}: give the folder {folder!r}, so that {filename} is found."
             )
         return None
     folder = os.path.join(path, subfolder) if subfolder else path

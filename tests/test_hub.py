@@ -511,7 +511,7 @@ def test_branches_and_folders_with_a_slash(server):
 def test_file_in_place_of_its_folder(toy, monkeypatch):
     monkeypatch.chdir(toy)
     for name in ("model.safetensors", str(toy / "model.safetensors")):
-        with pytest.raises(FileNotFoundError, match="one file, and config.json is needed.*give the folder"):
+        with pytest.raises(FileNotFoundError, match="model.safetensors holds weights: give the folder.*config.json"):
             hub.cached_file(name, "config.json")
         assert hub.cached_file(name, "generation_config.json", required=False) is None
         assert hub.weight_files(name) == [name]
