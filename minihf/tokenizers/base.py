@@ -20,12 +20,12 @@ __all__ = ['logger', 'LETTER', 'SPACE', 'SPACES', 'CLEAN', 'ADDING', 'PADDING', 
            'pad', 'check_columns', 'decode', 'close_text', 'check_token', 'check_tokens', 'as_added', 'add_tokens',
            'add_special_tokens', 'name_tokens', 'read_options', 'read_token', 'read_jobs', 'start', 'changed',
            'check_strings', 'tokens_to_ids', 'ids_to_tokens', 'ids_of', 'longest_text', 'layout_of', 'build_inputs',
-           'create_segments', 'special_mask', 'train_new', 'FileTemplate', 'read_template', 'read_marks', 'steps_of',
-           'read_post_processor', 'template_piece', 'template_json', 'unusable', 'check_vocab', 'check_parts',
-           'check_step', 'read_wordpiece', 'read_bytes', 'read_added', 'model_type', 'read_tokenizer_json',
-           'make_backend', 'check_path', 'read_file', 'finder', 'read_json_of', 'read_settings', 'read_vocab',
-           'load_vocab', 'missing_vocabulary', 'read_folder', 'load', 'write_token', 'settings_json', 'is_json',
-           'tokenizer_json', 'save_vocabulary', 'prefix_of', 'save', 'PreTrainedTokenizer', 'BertTokenizer',
+           'create_segments', 'special_mask', 'texts_of', 'train_new', 'FileTemplate', 'read_template', 'read_marks',
+           'steps_of', 'read_post_processor', 'template_piece', 'template_json', 'unusable', 'check_vocab',
+           'check_parts', 'check_step', 'read_wordpiece', 'read_bytes', 'read_added', 'model_type',
+           'read_tokenizer_json', 'make_backend', 'check_path', 'read_file', 'finder', 'read_json_of', 'read_settings',
+           'read_vocab', 'load_vocab', 'missing_vocabulary', 'read_folder', 'load', 'write_token', 'settings_json',
+           'is_json', 'tokenizer_json', 'save_vocabulary', 'prefix_of', 'save', 'PreTrainedTokenizer', 'BertTokenizer',
            'DistilBertTokenizer', 'GPT2Tokenizer']
 
 # %% ../../nbs/04_tokenizers.base.ipynb #import-copy
@@ -49,7 +49,7 @@ from typing import NamedTuple
 import regex
 
 # %% ../../nbs/04_tokenizers.base.ipynb #from-minihf-book-import-checked-misfit
-from ..book import checked, misfit
+from ..book import explained
 from minihf.hub import (
     FileError,
     cached_file,
@@ -163,9 +163,10 @@ class Finder:
         for m in begins.finditer(text) if begins else ():
             start = m.start()
             for size in self.sizes[m[0]] if start >= last else ():
-                token = self.tokens.get(text[start : start + size])
+                found = text[start : start + size]  # shorter at the end of the text
+                token = self.tokens.get(found)
                 if token is not None:
-                    last = start + size
+                    last = start + len(found)
                     yield start, last, token
                     break
 
@@ -609,6 +610,7 @@ class BatchEncoding(UserDict):
         data = copy.deepcopy(self.data, memo)  # rows never change, and may be shared
         return BatchEncoding(data, self._encodings, n_sequences=self.n_sequences)
 
+    @explained
     def convert_to_tensors(self, tensor_type=None, prepend_batch_axis: bool = False):
         "Turn every column into a tensor, in place; None leaves them as they are"
         for k, v in self.data.items() if tensor_type is not None else ():
@@ -639,7 +641,7 @@ class BatchEncoding(UserDict):
     def _encoding(self, index: int) -> Encoding:
         rows, i = self.encodings, whole("the index of a row", index, None)
         if not -len(rows) <= i < len(rows):
-            raise IndexError(f"there is no row {i}: the batch has {len(rows)}")
+            raise ValueError(f"there is no row {i}: the batch has {len(rows)}")
         return rows[i]
 
     def _row(self, i: int, j: int | None) -> tuple[Encoding, int]:
@@ -683,14 +685,15 @@ class BatchEncoding(UserDict):
         self, batch_or_word_index, word_index=None, sequence_index: int = 0
     ):
         "The `TokenSpan` of a word; None if it has no token"
-        return word_span(*self._row(batch_or_word_index, word_index), sequence_index)
+        text = whole("sequence_index", sequence_index)
+        return word_span(*self._row(batch_or_word_index, word_index), text)
 
     def word_to_chars(
         self, batch_or_word_index, word_index=None, sequence_index: int = 0
     ):
         "The `CharSpan` of a word; None if it has no token"
         row, word = self._row(batch_or_word_index, word_index)
-        span = word_span(row, word, sequence_index)
+        span = word_span(row, word, whole("sequence_index", sequence_index))
         if span is None:
             return None
         return CharSpan(row.offsets[span.start][0], row.offsets[span.end - 1][1])
@@ -699,14 +702,15 @@ class BatchEncoding(UserDict):
         self, batch_or_char_index, char_index=None, sequence_index: int = 0
     ):
         "The token that a character is in; None for white space"
-        return token_at(*self._row(batch_or_char_index, char_index), sequence_index)
+        text = whole("sequence_index", sequence_index)
+        return token_at(*self._row(batch_or_char_index, char_index), text)
 
     def char_to_word(
         self, batch_or_char_index, char_index=None, sequence_index: int = 0
     ):
         "The word that a character is in; None for white space"
         row, char = self._row(batch_or_char_index, char_index)
-        token = token_at(row, char, sequence_index)
+        token = token_at(row, char, whole("sequence_index", sequence_index))
         return None if token is None else row.word_ids[token]
 
 # %% ../../nbs/04_tokenizers.base.ipynb #clean-up-2
@@ -776,7 +780,7 @@ def refuse_ids(where: str, row):
 # %% ../../nbs/04_tokenizers.base.ipynb #fold-places
 def fold_places(part: str, start: int, folds) -> int | list[int]:
     "Where in the text each character of the normalised `part` came from."
-    sizes = [len(folds[ord(c)]) for c in part]
+    sizes = list(map(len, map(folds.__getitem__, map(ord, part))))
     if set(sizes) <= {1}:
         return start
     return [start + i for i, n in enumerate(sizes) for _ in range(n)]
@@ -831,9 +835,8 @@ class Vocabulary:
             )
         return form
 
-    def add(self, token: AddedToken, index: int | None = None) -> bool:  # any change?
-        "Add a token, or give a known one other flags; `index`: the id in a file."
-        form = self.form(token)
+    def add(self, token: AddedToken, form: str, index: int | None = None) -> bool:
+        "Add a token, or give a known one other flags; `index`: a file's id. Any change?"
         with ADDING:
             known = self.id(token.content)
             if not form or self.added.get(known) == token:
@@ -922,13 +925,17 @@ def extend(out: Pieces, ids, spans, in_words, place, tokens):
 
 def text_pieces(text: str, splitter, vocabulary: Vocabulary, plain=()) -> Pieces:
     "Everything that is known about the tokens of a text."
-    out = Pieces([], [], [], [])
+    out, known = Pieces([], [], [], []), {}  # short parts come again
     for part, place, token in vocabulary.parts(text, plain):
         if token:
-            found = [vocabulary.ids[token.content]], [(0, len(part))], [0]
-            extend(out, *found, place, [part])
+            out.ids.append(vocabulary.ids[token.content])
+            out.tokens.append(part)
+            out.offsets.append(locate(place, 0, len(part)))
+            out.words.append(out.words[-1] + 1 if out.words else 0)
         else:
-            found = splitter.encode_offsets(part)
+            found = known.get(part) or splitter.encode_offsets(part)
+            if len(part) < 32:
+                known[part] = found
             extend(out, *found, place, map(vocabulary.tokens.__getitem__, found[0]))
     return out
 
@@ -1375,7 +1382,8 @@ def plan_of(t, o: dict) -> Plan:
     if multiple is not None:
         multiple = whole("pad_to_multiple_of", multiple)
     pad = cut = None
-    if padding is not False or size is not None or truncation:
+    asked = size is not None or truncation not in (None, False)
+    if asked or padding is not False:
         pad, cut, size = resolve(padding, truncation, size, t.model_max_length)
     split = o["split_special_tokens"]
     split = t.split_special_tokens if split is None else split
@@ -1486,6 +1494,7 @@ def warn_if_long(t, rows):
         )
 
 # %% ../../nbs/04_tokenizers.base.ipynb #learn-tok-wordpieces-decoding-clean-up-t
+@explained
 def call(
     self,
     text=None,  # a text, a list of them, a list of pairs, or words
@@ -1533,6 +1542,7 @@ def call_with_target(t, options: dict) -> BatchEncoding:
     return out
 
 
+@explained
 def encode(self, text, text_pair=None, add_special_tokens: bool = True, **kwargs):
     "The ids alone; takes the arguments of the call"
     plain = isinstance(text, str) and isinstance(add_special_tokens, bool)
@@ -1559,6 +1569,7 @@ CALL = {  # options of a call that padding does not need
 }
 
 # %% ../../nbs/04_tokenizers.base.ipynb #pad
+@explained
 def pad(
     self,
     encoded_inputs,  # a BatchEncoding, a dict of columns, or a list of dicts
@@ -1609,6 +1620,7 @@ def check_columns(columns, main: str) -> dict:
     return columns
 
 # %% ../../nbs/04_tokenizers.base.ipynb #read-token
+@explained
 def decode(
     self,
     token_ids,  # ids, or a batch of ids; lists, arrays or tensors
@@ -1695,10 +1707,9 @@ def add_tokens(
     except ValueError as e:
         raise TypeError(str(e)) from None
     tokens = [as_added(o, special_tokens) for o in new_tokens]
-    for token in tokens:  # before any is added
-        token.content.encode()
-        self.vocabulary.form(token)
-    changed = sum(map(self.vocabulary.add, tokens))
+    forms = list(map(self.vocabulary.form, tokens))  # before any is added
+    check_texts(forms, False, "token")
+    changed = sum(map(self.vocabulary.add, tokens, forms))
     if changed:
         self.changed()
     return changed
@@ -1826,7 +1837,8 @@ def start(self, backend, added_tokens_decoder=None, **settings):
     self.vocabulary = Vocabulary(backend.vocab, self.kind.folds(backend))
     added = {int(i): o for i, o in (added_tokens_decoder or {}).items()}
     for i in sorted(added):
-        self.vocabulary.add(as_added(read_token(added[i])), i)
+        token = as_added(read_token(added[i]))
+        self.vocabulary.add(token, self.vocabulary.form(token), i)
     self.named.update(named)
     new = [o for o in (*named.values(), *self.extra) if o]
     self.add_tokens([o for o in new if str(o) not in self.vocabulary.ids], True)
@@ -1865,10 +1877,11 @@ def tokens_to_ids(self, tokens: str | list[str]) -> int | list[int] | None:
     return [other if index is None else index for index in found]
 
 
+@explained
 def ids_to_tokens(self, ids, skip_special_tokens: bool = False):
     "The token of an id, None if there is none, or of each of a list."
-    tokens, one = self.vocabulary.tokens.get, not isinstance(ids, (list, tuple))
-    if one and getattr(ids, "ndim", 0) == 0 and not isinstance(ids, Iterable):
+    tokens, many = self.vocabulary.tokens.get, isinstance(ids, Iterable)
+    if getattr(ids, "ndim", int(many)) == 0:
         return tokens(check_id(whole("ids", ids, None)))
     ids = [check_id(i) for i in id_lists(ids)]
     skip = set(self.all_special_ids) if skip_special_tokens else ()
@@ -1908,10 +1921,11 @@ def build_inputs(self, token_ids_0, token_ids_1=None) -> list[int]:
 def create_segments(self, token_ids_0, token_ids_1=None) -> list[int]:
     "The segments of what `build_inputs_with_special_tokens` makes"
     template = self.layouts[token_ids_1 is not None, True].template
-    one, two = id_lists(token_ids_0), id_lists(token_ids_1 or ())
+    one, two = id_lists(token_ids_0), () if token_ids_1 is None else id_lists(token_ids_1)
     return segment_ids(template, len(one), len(two))
 
 # %% ../../nbs/04_tokenizers.base.ipynb #special-mask
+@explained
 def special_mask(
     self, token_ids_0, token_ids_1=None, already_has_special_tokens: bool = False
 ) -> list[int]:
@@ -1925,10 +1939,21 @@ def special_mask(
     return join(gaps, [0] * len(one), two)
 
 # %% ../../nbs/04_tokenizers.base.ipynb #longest-text
-@checked
+def texts_of(text_iterator):
+    "The texts of an iterator over texts or lists of texts. Raises: TypeError."
+    try:
+        items = enumerate(text_iterator)
+    except TypeError:
+        raise TypeError(f"text_iterator yields no texts: {text_iterator!r:.60}") from None
+    for i, o in items:
+        for text in [o] if isinstance(o, str) else check_strings(f"text_iterator, item {i}", o):
+            yield text
+
+
+@explained
 def train_new(
     self,
-    text_iterator: Iterable,  # texts, or lists of texts
+    text_iterator: list | Iterable,  # texts, or lists of texts
     vocab_size: int,
     length: int | None = None,  # accepted and not needed
     new_special_tokens: list | None = None,
@@ -1942,9 +1967,9 @@ def train_new(
     extra = [new.get(str(o), o) for o in self.extra] + more
     old = [str(o) for _, o in sorted(self.added_tokens_decoder.items()) if o.special]
     special = dict.fromkeys([*(str(new.get(o, o)) for o in old), *map(str, extra)])
-    texts = (x for o in text_iterator for x in ([o] if isinstance(o, str) else o))
     kwargs["special_tokens"], size = list(special), whole("vocab_size", vocab_size)
-    out, backend = copy.copy(self), self.backend.train_new(texts, size, **kwargs)
+    backend = self.backend.train_new(texts_of(text_iterator), size, **kwargs)
+    out = copy.copy(self)
     options = {k: getattr(self, k) for k in SETTINGS} | self.init_kwargs
     out.start(backend, **named, extra_special_tokens=extra, **options)
     return out
@@ -2219,9 +2244,11 @@ def make_backend(kind: str, found: dict):
 
 
 def check_path(name: str, path):
-    "`path`, if it can be one. Raises: TypeError (`open` takes numbers, too)."
-    if not isinstance(path, (str, os.PathLike)):
+    "`path`, if a file is there. Raises: TypeError, FileNotFoundError."
+    if not isinstance(path, (str, os.PathLike)):  # `open` takes numbers, too
         raise TypeError(f"{name} should be a path, not {path!r:.60}")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{name}: there is no file {os.fspath(path)!r:.200}")
     return path
 
 
@@ -2293,12 +2320,12 @@ def read_settings(find) -> dict:  # `find(name)` gives the path of a file, or No
         for key in [k for k in settings if k.endswith("_token")]:
             settings[key] = read_token(settings[key], True)
         jobs, extra = read_jobs(dict(settings))
+        read_options(dict(settings), [])
         if not added:
             name = "added_tokens.json"
             special = {str(o) for o in (*jobs.values(), *extra) if o}
             new = check_vocab(read_json_of(find, name), name)
             added = {i: AddedToken(o, special=o in special) for o, i in new.items()}
-        read_options(dict(settings), [])
     except (TypeError, ValueError, AttributeError) as e:
         if isinstance(e, FileError):
             raise
@@ -2378,15 +2405,18 @@ def load(
     Raises: FileNotFoundError that names the files looked for; FileError.
     """
     hub, kwargs = split_hub_args(kwargs)
-    for k in ("use_fast", "trust_remote_code", "_from_auto", "_commit_hash", "legacy"):
+    for k in ("use_fast", "trust_remote_code", "_from_auto", "_commit_hash"):
         kwargs.pop(k, None)
-    refused = {k for k in ("gguf_file", "push_to_hub", "proxies") if kwargs.get(k)}
+    refused = {k for k in ("gguf_file", "push_to_hub") if kwargs.get(k)}
     refuse_unknown(dict.fromkeys(refused), "from_pretrained")
     name = pretrained_model_name_or_path
-    name = os.fspath(check_path("pretrained_model_name_or_path", name))
+    if not isinstance(name, (str, os.PathLike)):
+        raise TypeError(f"the first argument should be a name or path, not {name!r:.60}")
+    name = os.fspath(name)
     found = read_folder(cls, name, hub)
-    if kwargs.keys() & {"add_bos_token", "add_eos_token", "post_processor"}:
-        found.pop("file_template", None)
+    if kwargs.keys() & {"add_bos_token", "add_eos_token"}:  # instead of the file's
+        for k in ("file_template", "add_bos_token", "add_eos_token"):
+            found.pop(k, None)
     try:
         return cls(*inputs, **{**found, **kwargs})
     except (ValueError, TypeError, LookupError) as e:
@@ -2488,7 +2518,9 @@ def save(
         unknown["push_to_hub"] = push_to_hub
     refuse_unknown(unknown, "save_pretrained")
     start = prefix_of(filename_prefix)
-    os.makedirs(check_path("save_directory", save_directory), exist_ok=True)
+    if not isinstance(save_directory, (str, os.PathLike)):
+        raise TypeError(f"save_directory should be a path, not {save_directory!r:.60}")
+    os.makedirs(save_directory, exist_ok=True)
     at = lambda name: os.path.join(save_directory, start + name)
     jobs = {k: write_token(v) for k, v in self.named.items() if v is not None}
     if self.extra:
@@ -2618,6 +2650,7 @@ class PreTrainedTokenizer:
     max_len_single_sentence = longest_text(False)
     max_len_sentences_pair = longest_text(True)
 
+    @explained
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         "How many special tokens the template puts around one text, or two"
         return self.layouts[bool(pair), True].size
@@ -2640,7 +2673,9 @@ class PreTrainedTokenizer:
         "Turn a batch of ids into a list of texts"
         options["clean_up_tokenization_spaces"] = clean_up_tokenization_spaces
         text = self.decode(sequences, skip_special_tokens, **options)
-        return [text] if isinstance(text, str) and len(sequences) else list(text)
+        if isinstance(text, str):
+            return [text] if id_lists(sequences) else []
+        return text
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         "Join tokens into a text"
@@ -2677,11 +2712,15 @@ def check_flags(own: dict):
         flag = name not in ("errors", "never_split")
         if flag and not isinstance(value, (bool, type(None))):
             raise TypeError(f"{name} should be True or False, not {value!r:.60}")
-    words = own.get("never_split") or []
-    if isinstance(words, str) or not isinstance(words, Iterable):
-        raise TypeError(f"never_split should be a list of words, not {words!r:.60}")
-    if "errors" in own:
-        codecs.lookup_error(own["errors"])
+    if own.get("never_split") is not None:
+        check_strings("never_split", own["never_split"])
+    errors = own.get("errors", "replace")
+    if not isinstance(errors, str):
+        raise TypeError(f"errors should be a name such as 'replace', not {errors!r:.60}")
+    try:
+        codecs.lookup_error(errors)
+    except LookupError:
+        raise ValueError(f"errors={errors!r:.60}: use 'replace', 'strict' or 'ignore'") from None
 
 # %% ../../nbs/04_tokenizers.base.ipynb #bert-backend
 def bert_backend(vocab, unk_token: str, own: dict, settings: dict) -> WordPiece:
@@ -2754,9 +2793,12 @@ def gpt2_backend(vocab, merges, own: dict, settings: dict) -> ByteLevelBPE:
     file = settings.pop("merges_file", None)
     merges = file if merges is None else merges
     if isinstance(merges, (str, os.PathLike)):
-        merges = read_merges(merges)
+        merges = read_merges(check_path("merges", merges))
     elif not isinstance(merges, (list, tuple, type(None))):
         raise TypeError(f"merges should be a list or a path, not {merges!r:.60}")
+    for o in merges or ():
+        if not isinstance(o, str) and [*map(type, o)] != [str, str]:
+            raise TypeError(f"a merge should be a pair of tokens, not {o!r:.60}")
     rare = {k: settings.pop(k) for k in ("patterns", "ignore_merges") if k in settings}
     how = own["add_prefix_space"], own["errors"]
     return ByteLevelBPE(vocab, merges or [], *how, **rare)
