@@ -201,7 +201,7 @@ def save(rows, here, order):
 def main():
     if sys.argv[1:2] == ["--worker"]:
         return worker(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-    from cases import CASES, minilm
+    from cases import CASES, TINY, minilm
     from prepare import prepare
     from scripts import SCRIPTS
 
@@ -224,7 +224,7 @@ def main():
         os.environ["BENCH_FOLDER"] = tmp
         with ProcessPoolExecutor(1) as other:  # a process's peak memory counts for those that it starts
             other.submit(prepare, tmp, names).result()
-        folders = dict(PATH=minilm(), BASE=os.path.join(tmp, "base"))
+        folders = dict(PATH=minilm(), BASE=os.path.join(tmp, "base"), WRITER=os.path.join(tmp, "gpt2"), TINY=TINY)
         for n in names:
             if a.instructions:
                 if n in CASES:

@@ -17,6 +17,11 @@ from LIB import AutoModel, AutoTokenizer
 tokenizer, model = AutoTokenizer.from_pretrained(PATH), AutoModel.from_pretrained(PATH)
 hidden = model(**tokenizer("a first sentence", return_tensors="pt")).last_hidden_state
 """
+WRITE = """
+from LIB import AutoModelForCausalLM, AutoTokenizer
+tokenizer, model = AutoTokenizer.from_pretrained(WRITER), AutoModelForCausalLM.from_pretrained(WRITER)
+model.generate(**tokenizer("a first text", return_tensors="pt"), max_new_tokens=1, do_sample=False, pad_token_id=0)
+"""
 LOAD = "import gc, torch\nfrom LIB import AutoModel\n"
 TIDY = "gc.collect()\n"  # importing torch leaves a large collection due, which would meet one side by chance
 ONCE = "AutoModel.from_pretrained(PATH)\n"
@@ -37,3 +42,5 @@ script(
 script("cold_script", "process start to hidden states, MiniLM", COLD)
 script("cold_peak", "the same, peak memory", COLD, peak=True)
 script("cold_base_peak", "the same with bert-base size, peak memory", COLD.replace("PATH", "BASE"), peak=True)
+script("first_token_tiny", "process start to the first token, tiny GPT-2", WRITE.replace("WRITER", "TINY"))
+script("first_token_124m", "process start to the first token, GPT-2 124M", WRITE)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import attention, merge_heads, padding_mask, split_heads
+from .book import checked
 from .modeling import BaseModelOutputWithPoolingAndCrossAttentions
 from .models.bert import BertModel, check_inputs, options
 from .models.gpt2 import Conv1D
@@ -216,6 +217,7 @@ class PackedConv1D(Conv1D):
 PACKED = {nn.Linear: PackedLinear, Conv1D: PackedConv1D}
 
 
+@checked
 def optimize_for_inference(
     model: nn.Module,  # changed in place; its state dict stays what it was
     skip_padding: bool = True,  # no work on padding (BERT): vectors there become zeros

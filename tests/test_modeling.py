@@ -376,8 +376,9 @@ def test_device_maps(tmp_path):
         assert torch.equal(m(x)[0], want)
     meta = BertModel.from_pretrained(tmp_path, device_map="meta")
     assert meta.device.type == "meta"
-    with pytest.raises(RuntimeError, match="toaster"):
-        BertModel.from_pretrained(tmp_path, device_map="toaster")
+    for wrong in ("toaster", "", -1, 10**30, {"": "toaster"}):
+        with pytest.raises(ValueError, match=r"device_map=.* is no device"):
+            BertModel.from_pretrained(tmp_path, device_map=wrong)
 
 
 # shapes

@@ -64,7 +64,7 @@ def test_what_is_not_here_is_refused_by_name(tmp_path, bert, name):
     with pytest.raises(ValueError, match=f"{name}='x' is not in minihf"):
         load(tmp_path, **{name: "x"})
     with pytest.raises(ValueError, match=name):
-        minihf.AutoModel.from_pretrained(tmp_path, **{name: "x"})
+        minihf.AutoModel.from_pretrained(tmp_path, **{name: {"x": 1}})
     assert same(load(tmp_path, **{name: None}), bert) and same(load(tmp_path, **{name: False}), bert)
 
 
@@ -78,10 +78,15 @@ def test_unknown_arguments_are_named(tmp_path, bert):
                        ("add_poling_layer", "add_pooling_layer"), ("local_file_only", "local_files_only")):
         with pytest.raises(TypeError, match=f"no argument '{name}'; did you mean '{near}'"):
             load(tmp_path, **{name: True})
-    with pytest.raises(TypeError, match="'output_attentions'; it is the config's"):
+    with pytest.raises(TypeError, match="'output_attentions' is the config's"):
         load(tmp_path, config=bert.config, output_attentions=True)
     with pytest.raises(TypeError, match="no argument 'zzz'"):
         BertModel.from_config(bert.config, zzz=1)
+    for wrong in ({"a": 5}, {"(": "b"}, {5: "a"}):
+        with pytest.raises(ValueError, match="key_mapping: "):
+            load(tmp_path, key_mapping=wrong)
+    with pytest.raises(TypeError, match=r"state_dict\['a'\] should be a tensor, not int"):
+        load(None, config=bert.config, state_dict={"a": 1})
     with pytest.raises(ValueError, match="weights_only=False would run code"):
         load(tmp_path, weights_only=False)
 

@@ -217,3 +217,9 @@ def test_a_step_of_generation_looks_at_one_value(how):
         assert out.shape == (2, 4 + n) or "num_beams" in how
         looks.append(count.seen)
     assert looks[1] - looks[0] <= 20
+
+
+@pytest.mark.parametrize("wrong", [None, "x", 5, [nn.Linear(2, 2)]])
+def test_only_models_are_made_quicker(wrong):
+    with pytest.raises(TypeError, match="model should be Module"):
+        optimize_for_inference(wrong)
