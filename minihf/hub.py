@@ -545,7 +545,7 @@ def find_local(
             holds = "holds weights" if weights else "holds no weights"
             folder = os.path.dirname(path) or os.curdir
             raise FileNotFoundError(
-                f"{path} {holds}: give the folder {folder!r}, so that {filename} is found."
+                f"{path} {holds}: give the folder {folder!r}; {filename} is needed too."
             )
         return None
     folder = os.path.join(path, subfolder) if subfolder else path
