@@ -639,6 +639,8 @@ def unreachable(e: Exception, repo: str, filename: str) -> ConnectionError:
     answer = getattr(e, "response", None)
     if answer is not None and "Retry-After" in answer.headers:
         cause += f" (it asks to wait {shown(answer.headers['Retry-After'], 40)} s)"
+    if "timed out" in cause:
+        cause += " (MINIHF_HUB_TIMEOUT sets how long to wait, in seconds)"
     error = ConnectionError(
         f"{filename} of {repo!r} did not arrive from {endpoint()} and is not in the "
         f"cache: {cause}. There is no folder {repo!r} here either. Try again; behind a "

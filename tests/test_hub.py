@@ -275,14 +275,13 @@ class Clock:
         self.now += seconds
 
 
-@pytest.mark.parametrize("name", ["HEAD"])
-def test_silent_server(server, monkeypatch, name):
+def test_silent_server(server, monkeypatch):
     server.add("ada/toy", {"config.json": CONFIG})
-    server.moods[name] = "silent"
+    server.moods["HEAD"] = "silent"
     monkeypatch.setenv("MINIHF_HUB_TIMEOUT", "0.3")
-    with pytest.raises(ConnectionError, match="config.json of 'ada/toy' did not arrive.*timed out"):
+    with pytest.raises(ConnectionError, match="config.json of 'ada/toy' did not arrive.*timed out.*MINIHF_HUB_TIMEOUT"):
         hub.cached_file("ada/toy", "config.json")
-    assert len(server.log) <= 2
+    assert len(server.log) == 1
 
 
 def test_server_that_asks_to_wait(server, monkeypatch):
