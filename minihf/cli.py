@@ -94,6 +94,8 @@ def embed(
     "A unit vector per text, by mean pooling. Returns (b, d)."
     import torch
 
+    if not isinstance(texts, str) and len(texts) == 0:
+        raise ValueError("texts is empty: give at least one.")
     tokenizer, encoder = load_encoder(model)
     batch = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
@@ -109,6 +111,8 @@ def fill_mask(
     "The most probable words at the mask. Raises: ValueError unless there is one mask."
     from minihf.pipelines import pipeline
 
+    if k < 1:
+        raise ValueError(f"k={k} should be 1 or more: the number of answers.")
     fill = pipeline("fill-mask", model)
     mask = fill.tokenizer.mask_token
     if (n := text.count(mask)) != 1:

@@ -158,7 +158,7 @@ def test_ctrl_c_in_a_terminal():
 @pytest.mark.skipif(os.name == "nt", reason="a shell's way to close and to fill a stream")
 @pytest.mark.parametrize("line, status, said", [
     ("{} tokenize 'a b' | true", 0, ""), ("{} --help | true", 0, ""), ("{} tokenize 'a b' >&-", 0, ""), ("{} --version >&-", 0, None),
-    ("{} tokenize 'a b' > /dev/full", 1, "No space left"), ("{} --help > /dev/full", 1, "No space left"),
+    ("{} tokenize 'a b' > /dev/full", 1, "No space left"), ("{} --help > /dev/full", None, None),
     ("(ulimit -f 0; {} tokenize 'a b' > out)", 1, "too large"), ("PYTHONIOENCODING=ascii {} tokenize 'a b'", 0, ""),
     ("{} tokenize $'\\xff\\xfe'", None, None), ("{} fill-mask x 2>&-", 1, ""), ("{} tokenize x --model '' 2> /dev/full", None, ""),
 ])
