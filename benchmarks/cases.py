@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import sysconfig
+import unicodedata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
@@ -224,6 +225,74 @@ def bpe_decode(hf):
 @case("GPT2Tokenizer, loading 50,257 entries", rounds=7)
 def bpe_load(hf):
     return lambda i: len(hf.GPT2Tokenizer.from_pretrained(folder("bpe")))
+
+
+@case("GPT2Tokenizer, first text after loading: loading 50,257 entries and 64 kB of English prose", rounds=7)
+def bpe_first(hf):
+    text = "\n".join(prose())
+    blocks = [text[k : k + 2**16] for k in range(0, 2**19, 2**16)]
+    return lambda i: hf.GPT2Tokenizer.from_pretrained(folder("bpe"))(blocks[i % 8], verbose=False)["input_ids"]
+
+
+# --- hostile texts ---------------------------------------------------------------------------
+def hostile(kind, n=20_000):
+    "`n` characters that nobody writes"
+    r = random.Random(0)
+    scalars = [chr(k) for k in range(0x110000) if not 0xD800 <= k < 0xE000]
+    chinese = [chr(k) for k in range(0x4E00, 0xA000)]
+    marks = [c for c in scalars if unicodedata.combining(c)]
+    emoji = [chr(k) for k in range(0x1F300, 0x1F650)] + ["\u200d", "\ufe0f", "\U0001f3fd"]
+    words = lambda letters, a, b: " ".join("".join(r.choices(letters, k=r.randint(a, b))) for _ in range(2 * n // (a + b)))
+    texts = {
+        "random": lambda: "".join(r.choices(scalars, k=n)),
+        "chinese": lambda: "".join(r.choices(chinese, k=n)),
+        "repeated": lambda: " ".join(c * (n // 12) for c in "a=\u0301今🤖'é9한!\u200bЖ"),
+        "scripts": lambda: "".join(r.choice("abcdef") + r.choice("бвгд") + r.choice(chinese) for _ in range(n // 3)),
+        "long words": lambda: words("etaoinshrdlu", 60, 95),
+        "short words": lambda: words("etaoinshrdlu", 3, 10),
+        "marks": lambda: "".join(c + "".join(r.choices(marks, k=3)) for c in r.choices("etaoin", k=n // 4)),
+        "emoji": lambda: "".join(r.choices(emoji, k=n)),
+        "punctuation": lambda: "".join(r.choices("!?.,;:-_'\"()[]{}#@$%^&*+=<>/|~`", k=n)),
+    }
+    return texts[kind]()
+
+
+HOSTILE = {
+    "random": "random code points",
+    "chinese": "random Chinese characters",
+    "repeated": "long runs of one character",
+    "scripts": "alternating scripts",
+    "long words": "words of 60 to 95 random letters",
+    "short words": "words of 3 to 10 random letters",
+    "marks": "random combining marks",
+    "emoji": "random emoji",
+    "punctuation": "random punctuation",
+}
+
+
+def hostile_case(cls, kind, offsets):
+    "A new tokenizer every round, whose tables are made"
+
+    def case_of(hf):
+        tokenizer = getattr(hf, cls).from_pretrained(minilm() if cls == "BertTokenizer" else folder("bpe"))
+        tokenizer("the first text, é 今")
+        text = hostile(kind)
+
+        def work(i):
+            out = tokenizer(text, return_offsets_mapping=offsets, verbose=False)
+            return [out["input_ids"], [list(o) for o in out["offset_mapping"]] if offsets else None]
+
+        return work
+
+    how = ", with offsets" if offsets else ""
+    case_of.__name__ = f"hostile_{'wordpiece' if cls == 'BertTokenizer' else 'bpe'}_{kind.replace(' ', '_')}{'_offsets' * offsets}"
+    case(f"{cls}, {HOSTILE[kind]}{how}", fresh=True, rounds=5)(case_of)
+
+
+for kind in HOSTILE:
+    for cls in ("BertTokenizer", "GPT2Tokenizer"):
+        for offsets in (False, True):
+            hostile_case(cls, kind, offsets)
 
 
 # --- GPT-2 and generation --------------------------------------------------------------------
