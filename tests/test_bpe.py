@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from hypothesis import given, settings, strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from minihf.tokenizers import bpe as module
@@ -469,3 +470,123 @@ def test_import_is_light():
 
 def test_module_names():
     assert {"ByteLevelBPE", "GPT2_PATTERN", "read_merges", "token_bytes", "to_symbols", "split"} <= set(module.__all__)
+
+
+# --- merging in any order ------------------------------------------------------------------------
+def naive(symbols, merges):
+    "Replay: the lowest rank, leftmost, one merge at a time"
+    ranks, symbols = {m: n for n, m in enumerate(merges)}, list(symbols)
+    while True:
+        found = [(ranks[f"{a} {b}"], i) for i, (a, b) in enumerate(zip(symbols, symbols[1:])) if f"{a} {b}" in ranks]
+        if not found:
+            return symbols
+        i = min(found)[1]
+        symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_all_ways_of_merging_agree(data):
+    "For random tables, also with the merges the wrong way round"
+    letters = "abc"[: data.draw(st.integers(1, 3))]
+    tokens, merges = list(letters), []
+    for _ in range(data.draw(st.integers(0, 10))):
+        pair = data.draw(st.tuples(st.sampled_from(tokens), st.sampled_from(tokens)))
+        tokens.append("".join(pair))
+        merges.append(" ".join(pair))
+    merges = data.draw(st.sampled_from([merges, merges[::-1], data.draw(st.permutations(merges))]))
+    symbols = data.draw(st.lists(st.sampled_from(letters), max_size=40))
+    ranks, want = rank_table(merges), naive(symbols, merges)
+    assert merge(list(symbols), ranks) == merge_long(symbols, ranks) == want
+    some, done = merge_few(symbols, ranks)
+    assert (some if done else merge_long(some, ranks)) == want
+    trees = Whole(merges, ranks)
+    assert all(naive(t, merges) == [t] for t in set(tokens) if trees[t])
+
+
+@pytest.mark.parametrize("merges", [["ab c", "a b"], ["a b", "ab c"], ["c a", "ab c", "a b"], ["abc abc", "ab c", "a b"]])
+def test_long_texts_by_inverted_merges(merges):
+    vocab = {c: i for i, c in enumerate(sorted(BYTES))}
+    for m in merges:
+        vocab.setdefault(m.replace(" ", ""), len(vocab))
+    ours, theirs = ByteLevelBPE(vocab, merges), reference(vocab, merges, use_regex=False)
+    for text in ("abc" * 30_000, "ab" * 30_000 + "c"):
+        assert ours.encode(text) == theirs.encode(text).ids
+
+
+# --- patterns from files -------------------------------------------------------------------------
+@pytest.mark.parametrize("pattern", ["(a{9000}){9000}", "a{100000000}", "x" * 20_000, "(a", "(" * 3000 + ")" * 3000, 5, None, ["a"]])
+def test_patterns_that_cannot_be_used_are_named(learnt, pattern):
+    with pytest.raises(ValueError, match=r"patterns\[1\]"):
+        ByteLevelBPE(*learnt, patterns=[GPT2_PATTERN, pattern])
+    parts = ByteLevelBPE(*learnt).to_json()
+    parts["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [SPLIT | {"pattern": {"Regex": pattern}}, byte_level()]}
+    with pytest.raises(ValueError, match="tokenizer.json.*Split"):
+        ByteLevelBPE.from_json(parts)
+
+
+def test_a_pattern_that_takes_for_ever_is_stopped(learnt, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS", 0.2)
+    slow = "(?:(?:(?:a{1,9}){1,9}){1,9}){1,9}c"
+    with pytest.raises(ValueError, match="did not finish a text of 3001 characters"):
+        ByteLevelBPE(*learnt, patterns=[slow]).encode("a" * 3000 + "b")
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("behavior", ["Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext"])
+@pytest.mark.parametrize("pattern", [{"String": "-"}, {"Regex": r"\s"}, {"Regex": "[aeiou]+"}])
+def test_every_behaviour_of_split(learnt, texts, pattern, behavior, invert):
+    step = {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert}
+    pre = {"type": "Sequence", "pretokenizers": [step, byte_level(use_regex=False)]}
+    parts = ByteLevelBPE(*learnt).to_json() | {"pre_tokenizer": pre}
+    whole = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "post_processor": None}
+    theirs, ours = Tokenizer.from_str(json.dumps(whole | parts)), ByteLevelBPE.from_json(parts)
+    again = ByteLevelBPE.from_json(ours.to_json())
+    for text in ["", "-", "--", "a--b-", "the-final--countdown", "  a e i ", "éa今-- x", *texts[20:80]]:
+        e = theirs.encode(text)
+        assert ours.encode_offsets(text) == (e.ids, e.offsets, e.word_ids), text
+        assert ours.encode(text) == again.encode(text) == e.ids
+
+
+# --- parts of files ------------------------------------------------------------------------------
+ODD = [None, True, 5, -1, 2.5, "x", [], {}, [1], {"a": 1}]
+
+
+@pytest.mark.parametrize("field", ["vocab", "merges", "fuse_unk", "byte_fallback", "ignore_merges", "unk_token", "dropout", "type", "new"])
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_a_model_is_read_or_refused_by_name(learnt, field, value):
+    parts = ByteLevelBPE(*learnt).to_json()
+    parts["model"][field] = value
+    try:
+        ByteLevelBPE.from_json(parts)
+    except ValueError as e:
+        assert "tokenizer.json" in str(e) and ("model" in str(e) or field in str(e)) or "vocabulary" in str(e)
+
+
+@pytest.mark.parametrize("part", ["model", "pre_tokenizer", "normalizer", "decoder"])
+@pytest.mark.parametrize("value", [True, 5, "x", [], [1], {"a": 1}, {"type": "Sequence"}, {"type": "Sequence", "pretokenizers": 5}, {"type": 5}], ids=repr)
+def test_odd_parts_are_refused_by_name(learnt, part, value):
+    if part == "decoder" and not value:
+        return
+    with pytest.raises(ValueError, match="tokenizer.json"):
+        ByteLevelBPE.from_json(ByteLevelBPE(*learnt).to_json() | {part: value})
+
+
+@pytest.mark.parametrize("vocab", [{"a": 0, "b": 0}, {"a": True}, {"a": -1}, {"a": None}, {"a": 1.0}, {}, {5: 0}, [], None])
+def test_vocabularies_that_are_none(vocab):
+    with pytest.raises(ValueError, match="model.vocab"):
+        ByteLevelBPE.from_json(ByteLevelBPE({"a": 0}, []).to_json() | {"model": {"type": "BPE", "vocab": vocab, "merges": []}})
+
+
+@pytest.mark.parametrize("merges", [["a b", 5], [["a", "b"], ["a"]], [["a", "b"], None], ["a b", "abc"], "a b", [["a", "b c"]], [5]])
+def test_merges_that_are_none(merges):
+    with pytest.raises(ValueError, match="model.merges"):
+        ByteLevelBPE.from_json(ByteLevelBPE({"a": 0}, []).to_json() | {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": merges}})
+
+
+@pytest.mark.parametrize("text", [None, 5, 2.5, b"bytes", ["a"], {}])
+def test_what_is_no_text_is_a_type_error(learnt, text):
+    ours = ByteLevelBPE(*learnt)
+    for call in (ours.encode, ours.encode_offsets):
+        with pytest.raises(TypeError, match="text must be a string"):
+            call(text)

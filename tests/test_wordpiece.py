@@ -10,8 +10,8 @@ from itertools import chain
 import pytest
 
 from minihf.tokenizers.wordpiece import (
-    SORTED, SPECIAL, Memo, WordPiece, grow, is_control, is_mark, is_punctuation, is_space, letters,
-    longest_by_first, longest_match, lower, spell, train_wordpiece,
+    SORTED, SPECIAL, Memo, Tracer, WordPiece, grow, is_control, is_mark, is_punctuation, is_space, letters,
+    longest_by_first, longest_match, lower, read_vocab_txt, spell, train_wordpiece,
 )
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -370,3 +370,89 @@ def test_foreign_parts_are_refused(vocab, part, value):
     parts = WordPiece({"[UNK]": 0}).to_json() | {part: value}
     with pytest.raises(ValueError, match=part):
         WordPiece.from_json(parts)
+
+
+# --- hostile texts: the fast roads against the slow ones -----------------------------------------
+@pytest.mark.parametrize("how", [(True, True), (True, False), (False, True), (False, False)])
+def test_the_quick_spelling_is_the_plain_one(how):
+    how = (*how, True, how[0])
+    quick = Tracer(*how).spell
+    points = [*range(0xD800), *range(0xE000, 0x20000, 3), *range(0x20000, 0x110000, 501)]
+    assert [hex(i) for i in points if quick(i) != spell(chr(i), *how)] == []
+
+
+@pytest.mark.parametrize("how", OPTIONS.values(), ids=OPTIONS)
+def test_hostile_texts(vocab, rng, how):
+    marks = [c for c in SCALARS if unicodedata.combining(c)]
+    movable = [chr(i) for a, b in zip(SORTED[::2], SORTED[1::2]) for i in range(a, b)]
+    pools = [SCALARS, SCALARS[:0x3100], [chr(i) for i in range(0x4E00, 0x9FFF)], [*"abc", *marks], [*"ab \x00\u200b", *movable]]
+    pools += ["!?.,;\u1fef", "\x00\u200b\ufeff a", "abcdefg", [chr(i) for i in range(0xAC00, 0xD7A3)]]
+    texts = ["".join(rng.choices(pool, k=k)) for pool in pools for k in (5, 40, 1500)]
+    texts += [c * 700 for c in "a=今🤖 \n'é\u0301\x00\u1b44한"]
+    texts += [" ".join("".join(rng.choices("etaoin", k=rng.randint(3, 95))) for _ in range(40))]
+    assert differences(WordPiece(vocab, **how), reference(vocab, **how), texts) == []
+
+
+def test_a_huge_limit_of_the_word_length(vocab, rng):
+    "Longest pieces over 200,000 characters; quadratic work would take minutes"
+    wp, text = WordPiece(vocab, max_input_chars_per_word=10**9), "".join(rng.choices("etaoin", k=200_000))
+    ids, offsets, words = wp.encode_offsets(text)
+    assert ids == wp.encode(text) and set(words) == {0}
+    assert offsets[0][0] == 0 and offsets[-1][1] == len(text) and all(a[1] == b[0] for a, b in zip(offsets, offsets[1:]))
+    short = text[:3000]
+    assert wp.encode(short) == reference(vocab, limit=10**9).encode(short).ids
+
+
+# --- files ---------------------------------------------------------------------------------------
+ODD = [None, True, 5, -1, 2.5, "x", [], {}, [1], {"a": 1}, {"type": 5}, {"type": "Sequence"}, {"type": "Sequence", "normalizers": [5]}]
+
+
+@pytest.mark.parametrize("part", ["normalizer", "pre_tokenizer", "model", "decoder"])
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_odd_parts_are_refused_by_name(part, value):
+    parts = WordPiece({"[UNK]": 0}).to_json() | {part: value}
+    try:
+        WordPiece.from_json(parts)
+    except ValueError as e:
+        assert "tokenizer.json" in str(e) and part in str(e).replace("pretokenizers", part).replace("normalizers", part)
+    else:
+        assert value is None  # nothing to normalise or to decode with
+
+
+@pytest.mark.parametrize("part,field,value", [
+    ("normalizer", "lowercase", "yes"), ("normalizer", "strip_accents", 2), ("normalizer", "new", 1), ("pre_tokenizer", "new", 1),
+    ("model", "max_input_chars_per_word", -1), ("model", "max_input_chars_per_word", "9"), ("model", "unk_token", 5),
+    ("model", "continuing_subword_prefix", ["##"]), ("model", "new", 1), ("decoder", "new", 1), ("model", "vocab", {"a": 0, "b": 0}),
+    ("model", "vocab", {"a": True}), ("model", "vocab", {"a": None}), ("model", "vocab", {"a": -3}), ("model", "vocab", []),
+])
+def test_odd_fields_are_refused_by_name(part, field, value):
+    parts = WordPiece({"[UNK]": 0}).to_json()
+    parts[part][field] = value
+    with pytest.raises(ValueError, match=f"tokenizer.json.*{field}"):
+        WordPiece.from_json(parts)
+
+
+@pytest.mark.parametrize("content,said", [(b"", "empty"), (b"<!DOCTYPE html>\n<html>", "web page"), (b"\n<html>", None), (b"\xff\xfe\x00a", "UTF-8")])
+def test_a_vocab_txt_that_is_none(tmp_path, content, said):
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(content)
+    if said is None:
+        assert read_vocab_txt(path) == {"": 0, "<html>": 1}
+        return
+    with pytest.raises(ValueError, match=f"vocab.txt.*{said}"):
+        read_vocab_txt(path)
+
+
+@pytest.mark.parametrize("content", ["a\nb\n", "a \r\nb\t\n", "a\n  c\n\nd\n[UNK]", "今\n##今\n"])
+def test_a_vocab_txt_is_read_as_the_reference_does(tmp_path, content):
+    path = tmp_path / "vocab.txt"
+    path.write_text(content, encoding="utf-8", newline="")
+    assert read_vocab_txt(path) == models.WordPiece.read_file(str(path))
+
+
+@pytest.mark.parametrize("text", [None, 5, 2.5, b"bytes", ["a"], {}])
+def test_what_is_no_text_is_a_type_error(vocab, text):
+    wp = WordPiece(vocab)
+    for call in (wp.encode, wp.encode_offsets):
+        with pytest.raises(TypeError, match="text must be a string"):
+            call(text)

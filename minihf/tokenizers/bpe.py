@@ -862,7 +862,8 @@ class Files:
 
         Raises: ValueError if it is of another kind.
         """
-        decoder = parts.get("decoder") or {"type": "ByteLevel"}
+        decoder = parts.get("decoder")
+        decoder = {"type": "ByteLevel"} if decoder is None else decoder
         known = "type add_prefix_space trim_offsets use_regex"
         check_fields("decoder", decoder, known, "ByteLevel")
         return cls(**read_parts(parts), errors=errors)

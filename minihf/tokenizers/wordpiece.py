@@ -773,14 +773,18 @@ def read_parts(parts: dict) -> dict:
     if len(split) != 1:
         refuse("pre_tokenizer", parts.get("pre_tokenizer"), "BertPreTokenizer")
     check_fields("pre_tokenizer", split[0], "type", "BertPreTokenizer")
-    decoder = {"type": "WordPiece"} | (parts.get("decoder") or {})
+    decoder = parts.get("decoder")
+    decoder = {"type": "WordPiece"} if decoder is None else decoder
     check_fields("decoder", decoder, "type prefix cleanup", "WordPiece")
+    cleanup = decoder.get("cleanup", True)
+    if not isinstance(cleanup, bool) or decoder.get("prefix", prefix) != prefix:
+        refuse("decoder", decoder, f"the prefix {prefix!r}; cleanup true or false")
     return dict(
         vocab=vocab,
         unk_token=unk,
         max_input_chars_per_word=limit,
         prefix=prefix,
-        cleanup=decoder.get("cleanup", True),
+        cleanup=cleanup,
         **read_normalizer(parts.get("normalizer")),
     )
 
