@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['attend', 'forbid', 'split_heads', 'merge_heads', 'all_true', 'padding_mask', 'causal_mask', 'decoder_mask',
-           'fused_attend', 'attention']
+           'join_masks', 'fused_attend', 'attention']
 
 # %% ../nbs/06_attention.ipynb #import-torch
 import torch
@@ -14,13 +14,16 @@ from torch import Tensor
 # %% ../nbs/06_attention.ipynb #attend
 def attend(
     q: Tensor,  # queries (b, h, q, hd)
-    k: Tensor,  # keys (b, h, k, hd)
-    v: Tensor,  # values (b, h, k, hd)
-    mask: Tensor | None = None,  # True = may attend; broadcast to (b, h, q, k)
+    k: Tensor,  # keys (b, h, k, hd); or fewer heads, each for a group of queries' heads
+    v: Tensor,  # values (b, h, k, hd), as many heads as the keys
+    mask: Tensor | None = None,  # True = may attend; broadcast to (b, h, q, k); floats are added
     scale: float | None = None,  # factor for the scores; 1 / sqrt(hd) if None
     dropout: float = 0.0,  # share of the weights to drop; 0 outside training
 ) -> tuple[Tensor, Tensor]:  # the mix (b, h, q, hd) and the weights (b, h, q, k)
     "Mix values by how well queries match keys. Vaswani et al. 2017, equation 1."
+    if q.dim() == 4 and k.size(1) != q.size(1):
+        k = k.repeat_interleave(q.size(1) // k.size(1), 1)  # (b, h, k, hd)
+        v = v.repeat_interleave(q.size(1) // v.size(1), 1)
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     scores = q @ k.transpose(-2, -1) * scale  # (b, h, q, k)
     if mask is not None:
@@ -32,7 +35,7 @@ def attend(
 def forbid(scores: Tensor, mask: Tensor) -> Tensor:
     "`scores` with the lowest finite number where `mask` is False; a mask of floats is added."
     if mask.is_floating_point():
-        return scores + mask
+        return scores + mask.to(scores.dtype)
     return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
 
 # %% ../nbs/06_attention.ipynb #split-heads
@@ -104,17 +107,29 @@ def decoder_mask(
     return (causal if mask is None else mask & causal), False
 
 # %% ../nbs/06_attention.ipynb #fused-attend
+def join_masks(mask: Tensor | None, other: Tensor) -> Tensor:
+    "What both masks allow; `other` is boolean, `mask` may be of floats, and then so is the result."
+    if mask is None:
+        return other
+    return forbid(mask, other) if mask.is_floating_point() else mask & other
+
+
 def fused_attend(
     q: Tensor,  # queries (b, h, q, hd)
     k: Tensor,  # keys (b, h, k, hd)
     v: Tensor,  # values (b, h, k, hd)
-    mask: Tensor | None = None,  # as for `attend`; not together with `causal`
+    mask: Tensor | None = None,  # as for `attend`
     scale: float | None = None,  # 1 / sqrt(hd) if None
     dropout: float = 0.0,  # share of the weights to drop
-    causal: bool = False,  # add the causal mask inside the kernel; q and k must be equally long
+    causal: bool = False,  # each query sees only keys up to its own place
 ) -> Tensor:  # the mix (b, h, q, hd); the weights are never formed
     "`attend` by PyTorch's fused kernel. Dao et al. 2022 say how it works."
-    return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)
+    if causal and (mask is not None or q.size(-2) != k.size(-2)):
+        mask, causal = join_masks(mask, causal_mask(q.size(-2), k.size(-2), q.device)), False
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(q.dtype)
+    groups = {"enable_gqa": True} if q.dim() == 4 and q.size(1) != k.size(1) else {}
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale, **groups)
 
 # %% ../nbs/06_attention.ipynb #attention-2
 def attention(
@@ -130,11 +145,10 @@ def attention(
     output_attentions: bool = False,  # return the weights; implies "eager"
 ) -> tuple[Tensor, Tensor | None]:  # the mix (b, h, q, hd); the weights, None under "sdpa"
     "`attend` or `fused_attend`, as the config says. Raises: ValueError for other names."
-    if causal and (mask is not None or implementation != "sdpa" or output_attentions):
-        ahead = causal_mask(q.shape[2], k.shape[2], q.device)
-        mask, causal = ahead if mask is None else mask & ahead, False
     if implementation == "sdpa" and not output_attentions:
         return fused_attend(q, k, v, mask, scale, dropout, causal), None
     if implementation not in ("sdpa", "eager"):
         raise ValueError(f'attn_implementation is {implementation!r}; it must be "sdpa" or "eager"')
+    if causal:
+        mask = join_masks(mask, causal_mask(q.size(-2), k.size(-2), q.device))
     return attend(q, k, v, mask, scale, dropout)

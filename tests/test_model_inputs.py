@@ -159,3 +159,10 @@ def test_logits_to_keep_in_every_kind_of_number(family, name):
         torch.testing.assert_close(ours(GOOD, logits_to_keep=keep).logits, theirs(GOOD, logits_to_keep=keep).logits, atol=1e-5, rtol=1e-5)
     for keep in (np.int64(2), np.int32(2)):
         assert torch.equal(ours(GOOD, logits_to_keep=keep).logits, ours(GOOD, logits_to_keep=2).logits)
+
+
+def test_logits_to_keep_of_a_wrong_kind():
+    ours, _ = pair("GPT2", "GPT2LMHeadModel")
+    for keep in (torch.zeros(2), "x", [1.5]):
+        with pytest.raises(TypeError, match="logits_to_keep"):
+            ours(GOOD, logits_to_keep=keep)

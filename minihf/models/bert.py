@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BertEmbeddings', 'BertSelfAttention', 'BertAddNorm', 'BertLayer', 'BertPooler', 'run_layers', 'check_inputs',
            'bert_mask', 'start_cache', 'options', 'check_shapes', 'BertPreTrainedModel', 'encode', 'BertModel',
-           'BertPredictionHead', 'BertLMBase', 'BertForMaskedLM', 'BertLMHeadModel', 'finish', 'head_dropout',
-           'BertForPreTraining', 'BertForNextSentencePrediction', 'BertForSequenceClassification',
+           'BertPredictionHead', 'BertLMBase', 'BertForMaskedLM', 'last_places', 'BertLMHeadModel', 'finish',
+           'head_dropout', 'BertForPreTraining', 'BertForNextSentencePrediction', 'BertForSequenceClassification',
            'BertForTokenClassification', 'check_two_labels', 'BertForQuestionAnswering', 'BertForMultipleChoice']
 
 # %% ../../nbs/10_models.bert.ipynb #import-logging
@@ -388,6 +388,18 @@ class BertForMaskedLM(BertLMBase):
         return res if options(self.config, None, None, return_dict)[2] else res.to_tuple()
 
 # %% ../../nbs/10_models.bert.ipynb #bertlmheadmodel
+def last_places(
+    x: Tensor,  # (b, s, d)
+    keep: int | Tensor,  # how many at the end, 0 for all; or which
+) -> Tensor:  # (b, kept, d)
+    "The places whose scores are wanted. Raises: TypeError for a tensor of other numbers."
+    if isinstance(keep, Tensor) and (keep.is_floating_point() or keep.is_complex()):
+        raise TypeError(f"logits_to_keep should be a number, or a tensor of places, not {keep!r}")
+    if isinstance(keep, Tensor) and keep.dim():
+        return x[..., keep, :]
+    return x[..., -int(keep) :, :] if keep else x
+
+# %% ../../nbs/10_models.bert.ipynb #bertlmheadmodel-2
 class BertLMHeadModel(BertLMBase, GenerationMixin):
     "BERT as a writer: each place predicts the next token. Wants `config.is_decoder=True`."
 
@@ -410,9 +422,7 @@ class BertLMHeadModel(BertLMBase, GenerationMixin):
         out = self.bert(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds,
                         past_key_values, False if labels is not None else use_cache,
                         output_attentions, output_hidden_states, return_dict=True)
-        x = out.last_hidden_state
-        several = isinstance(logits_to_keep, Tensor)
-        x = x[:, logits_to_keep] if several else x[:, -logits_to_keep:]
+        x = last_places(out.last_hidden_state, logits_to_keep)
         logits = self.cls["predictions"](x)
         loss = None if labels is None else next_token_loss(logits, labels)
         res = CausalLMOutputWithCrossAttentions(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Conv1D', 'attention_scale', 'upcast_attention', 'GPT2Attention', 'GPT2MLP', 'GPT2Block', 'GPT2PreTrainedModel',
-           'embed', 'rows_from', 'flat', 'GPT2Model', 'GPT2LMBase', 'GPT2LMHeadModel', 'last_places', 'last_token',
+           'embed', 'rows_from', 'flat', 'GPT2Model', 'GPT2LMBase', 'GPT2LMHeadModel', 'last_token',
            'GPT2ForSequenceClassification', 'GPT2ForTokenClassification', 'GPT2ForQuestionAnswering',
            'GPT2SequenceSummary', 'GPT2DoubleHeadsModel']
 
@@ -35,7 +35,9 @@ from minihf.modeling import (
     SequenceClassifierOutputWithPast,
     TokenClassifierOutput,
 )
-from .bert import check_shapes, finish, options, run_layers, start_cache
+from minihf.models.bert import (
+    check_shapes, finish, last_places, options, run_layers, start_cache,
+)
 
 # %% ../../nbs/15_models.gpt2.ipynb #conv1d
 class Conv1D(nn.Module):
@@ -312,16 +314,6 @@ class GPT2LMHeadModel(GPT2LMBase):
         loss = None if labels is None else next_token_loss(logits, labels)
         return finish(self, return_dict, CausalLMOutputWithCrossAttentions, out, loss, logits)
 
-# %% ../../nbs/15_models.gpt2.ipynb #last-places
-def last_places(
-    x: Tensor,  # (b, s, d)
-    keep: int | Tensor,  # how many at the end, 0 for all; or which
-) -> Tensor:  # (b, kept, d)
-    "The places whose scores are wanted."
-    if isinstance(keep, Tensor) and keep.dim():
-        return x[..., keep, :]
-    return x[..., -int(keep) :, :] if keep else x
-
 # %% ../../nbs/15_models.gpt2.ipynb #last-token
 def last_token(
     input_ids: Tensor | None,  # (b, s)
@@ -363,7 +355,8 @@ class GPT2ForSequenceClassification(GPT2PreTrainedModel):
         return_dict: bool | None = None,
     ):  # -> SequenceClassifierOutputWithPast or tuple
         "Class scores (b, num_labels), and the loss. Raises: ValueError, see `last_token`."
-        b = len(input_ids if inputs_embeds is None else inputs_embeds)
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        b = 1 if given is None else len(given)  # None: the body will say so
         ends = last_token(input_ids, self.config.pad_token_id, b)
         out = self.transformer(
             input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
@@ -473,7 +466,7 @@ class GPT2SequenceSummary(nn.Module):
         try:
             index = index[..., None, None].expand(*index.shape, 1, x.shape[-1])
             return x.gather(-2, index).squeeze(-2)
-        except (IndexError, RuntimeError, TypeError) as e:
+        except (LookupError, RuntimeError, TypeError) as e:
             *rows, s, _ = x.shape
             raise ValueError(f"mc_token_ids should be a tensor of shape {tuple(rows)} with places "
                              f"from 0 to {s - 1}, not {brief(index, 80)}") from e
