@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['TESTS', 'CODE_TAGS', 'CODE_MODULES', 'DOCUMENTED', 'DOCSTRING_LABELS', 'SCRIPTS', 'paragraphs', 'python_docs',
            'to_rows', 'map_rows', 'split', 'what_is_wrong', 'column_tensor', 'check_features', 'label_tensor',
-           'default_data_collator', 'digits', 'DataCollatorMixin', 'DefaultDataCollator', 'fits', 'pad_features',
-           'PaddingCollator', 'DataCollatorWithPadding', 'length_grouped_indices', 'lengths_of', 'LengthGroupedSampler',
-           'TorchDice', 'NumpyDice', 'corrupt', 'special_places', 'words_of', 'whole_words', 'check_share',
+           'default_data_collator', 'digits', 'DataCollatorMixin', 'DefaultDataCollator', 'even_already',
+           'pad_features', 'PaddingCollator', 'DataCollatorWithPadding', 'length_grouped_indices', 'lengths_of',
+           'LengthGroupedSampler', 'TorchDice', 'NumpyDice', 'corrupt', 'special_places', 'words_of', 'whole_words',
            'check_masking', 'always_mask', 'Masking', 'pad_texts', 'causal_labels', 'process_dice',
            'DataCollatorForLanguageModeling', 'group_texts', 'source_files', 'code_lines', 'tag_line', 'plain_line',
            'python_code', 'take_labels', 'check_label_lengths', 'DataCollatorForTokenClassification',
@@ -23,10 +23,11 @@ import re
 import sysconfig
 import tokenize
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from functools import cache
 from itertools import chain
+from numbers import Integral
 from pathlib import Path
 
 # %% ../nbs/19_data.ipynb #import-numpy-as-np
@@ -34,6 +35,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler, get_worker_info
+
+from .book import brief, checked, fits, name_of
 
 from minihf.tokenizers.base import (
     BatchEncoding,
@@ -46,6 +49,7 @@ from minihf.tokenizers.base import (
 )
 
 # %% ../nbs/19_data.ipynb #paragraphs
+@checked
 def paragraphs(text: str) -> list[str]:
     "Prose paragraphs of a plain-text document, a line each: no headings, no code."
     found = []
@@ -75,8 +79,33 @@ def python_docs() -> list[dict]:  # rows with the column `text`
     return [{"text": p} for p in lines]
 
 # %% ../nbs/19_data.ipynb #to-rows
+def as_row(row, what: str = "a row") -> dict:
+    "A row as a dict of its own. Raises: TypeError."
+    if not isinstance(row, Mapping):
+        kind = f"{brief(row, 60)} ({type(row).__name__})"
+        raise TypeError(f"{what} should be a dict of columns, not {kind}")
+    return dict(row)
+
+
+def check_share(name: str, value) -> float:
+    "A probability. Raises: ValueError."
+    if not fits(value, float) or not 0 <= value <= 1:
+        raise ValueError(f"`{name}` is a probability, from 0 to 1, but is {value!r}")
+    return float(value)
+
+
+def check_size(name: str, value: int | None, least: int = 1, most: int = 10**7):
+    "Raises: ValueError for a size that makes no sense, or that no memory can hold."
+    if value is not None and not least <= value <= most:
+        raise ValueError(f"{name}={value} should be from {least:,} to {most:,}")
+
+# %% ../nbs/19_data.ipynb #to-rows-2
+@checked
 def to_rows(columns: Mapping) -> list[dict]:
     "A dict of columns as a list of rows. Raises: ValueError if they differ in length."
+    for k, v in columns.items():
+        if isinstance(v, str) or not hasattr(v, "__len__"):
+            raise TypeError(f"column {k!r} should be a list of values, not {brief(v, 60)}")
     sizes = {k: len(v) for k, v in columns.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(
@@ -86,6 +115,7 @@ def to_rows(columns: Mapping) -> list[dict]:
     return [dict(zip(columns.keys(), row)) for row in zip(*columns.values())]
 
 # %% ../nbs/19_data.ipynb #map-rows
+@checked
 def map_rows(
     rows: list[Mapping],
     function: Callable,  # a row -> new columns; with `batched`, columns -> new columns
@@ -94,28 +124,37 @@ def map_rows(
     remove_columns: list[str] | None = None,  # columns to drop
 ) -> list[dict]:  # the old columns and the new ones
     "What `datasets.Dataset.map` does, for a list of rows."
+    check_size("batch_size", batch_size)
     gone, out = set(remove_columns or ()), []
     keep = lambda columns: {k: v for k, v in columns.items() if k not in gone}
     if not batched:
-        return [keep(row) | dict(function(dict(row))) for row in rows]
+        for row in map(as_row, rows):
+            out.append(keep(row) | as_row(function(row), "what the function returned"))
+        return out
     for i in range(0, len(rows), batch_size):
-        columns = merge_rows(rows[i : i + batch_size])
-        out += to_rows(keep(columns) | dict(function(columns)))
+        columns = merge_rows([as_row(row) for row in rows[i : i + batch_size]])
+        new = as_row(function(columns), "what the function returned")
+        out += to_rows(keep(columns) | new)
     return out
 
 # %% ../nbs/19_data.ipynb #split
+@checked
 def split(
     rows,  # anything with a length and numbered items
     test: float = 0.1,  # the share of the second part
     seed: int = 0,
 ) -> tuple[list, list]:  # two lists without a row in common
     "Shuffle and cut in two: rows to learn from and rows to test with."
+    numbered = hasattr(rows, "__len__") and hasattr(rows, "__getitem__")
+    if not numbered or isinstance(rows, (str, bytes, Mapping)):
+        raise TypeError(f"split: rows should be a list of rows, not {brief(rows, 60)}")
+    test = check_share("test", test)
     order = random.Random(seed).sample(range(len(rows)), len(rows))
     n = round(len(rows) * (1 - test))
     return [rows[i] for i in order[:n]], [rows[i] for i in order[n:]]
 
 # %% ../nbs/19_data.ipynb #what-is-wrong
-def what_is_wrong(values: list) -> str:
+def what_is_wrong(name: str, values: list) -> str:
     "Why a column cannot become a tensor, and what to do."
     bad = [i for i, v in enumerate(values) if v is None]
     if bad:
@@ -126,11 +165,13 @@ def what_is_wrong(values: list) -> str:
     rows = [v for v in values if isinstance(v, (list, tuple)) or getattr(v, "ndim", 0)]
     sizes = set(map(len, rows)) | ({0} if len(rows) < len(values) else set())
     if len(sizes) > 1:
-        return (
-            f"its rows have {min(sizes)} to {max(sizes)} values; "
-            "DataCollatorWithPadding pads ids and masks, "
-            "DataCollatorForTokenClassification labels too"
-        )
+        pads = "DataCollatorWithPadding pads ids and masks"
+        if name.startswith("label"):
+            pads = (
+                "DataCollatorForTokenClassification pads labels of tokens, "
+                "DataCollatorForSeq2Seq labels that are texts"
+            )
+        return f"its rows have {min(sizes)} to {max(sizes)} values; {pads}"
     return "its rows differ in shape or type"
 
 # %% ../nbs/19_data.ipynb #column-tensor
@@ -144,25 +185,38 @@ def column_tensor(name: str, values: list, kind: str) -> Tensor | np.ndarray:
             return torch.from_numpy(stacked) if kind == "pt" else stacked
         return to_tensor(values, kind, name)
     except (ValueError, TypeError, RuntimeError) as e:
-        why = what_is_wrong(values)
+        why = what_is_wrong(name, values)
         raise ValueError(f"column {name!r} cannot become a tensor: {why}") from e
 
 # %% ../nbs/19_data.ipynb #check-features
+def as_batch(features) -> list:
+    "The rows of a batch in a list. Raises: TypeError, ValueError if there are none."
+    good = isinstance(features, Iterable) and not isinstance(features, type)
+    if not good or isinstance(features, (str, bytes, Mapping)):
+        kind = f"{brief(features, 60)} ({type(features).__name__})"
+        raise TypeError(f"a batch should be a list of rows, not {kind}")
+    if not (features := list(features)):
+        raise ValueError("an empty batch: the data set, or the sampler, gave no rows")
+    return features
+
+# %% ../nbs/19_data.ipynb #check-features-2
 def check_features(features) -> list[Mapping]:
     """The rows of a batch as mappings; objects give their attributes.
 
     Raises: ValueError for an empty batch or a row without a column of the first one,
     TypeError for rows that are neither.
     """
-    features = list(features)
-    if not features:
-        raise ValueError("an empty batch: the data set, or the sampler, gave no rows")
+    features = as_batch(features)
     if not isinstance(features[0], Mapping):
-        if not hasattr(features[0], "__dict__") or hasattr(features[0], "shape"):
-            kind = type(features[0]).__name__
+        odd = lambda f: not hasattr(f, "__dict__") or hasattr(f, "shape")
+        kind = next((type(f) for f in features if odd(f) or isinstance(f, type)), None)
+        if kind:
             hint = 'a row must be a dict such as {"input_ids": [2, 9, 3], "label": 1}'
-            raise TypeError(f"a row of the batch is of type {kind}; {hint}")
+            raise TypeError(f"a row of the batch is of type {kind.__name__}; {hint}")
         features = [vars(f) for f in features]
+    if not all(isinstance(row, Mapping) for row in features):
+        i = next(i for i, o in enumerate(features) if not isinstance(o, Mapping))
+        raise TypeError(f"row 0 is a dict, but row {i} {brief(features[i], 60)}")
     need = features[0].keys()
     for i, row in enumerate(features):
         if not need <= row.keys():
@@ -196,6 +250,12 @@ def default_data_collator(
     """
     kind, rows, batch = check_kind(return_tensors), check_features(features), {}
     names = [k for k, v in rows[0].items() if v is not None and not isinstance(v, str)]
+    for name in ("label", "label_ids", "labels"):
+        if isinstance(rows[0].get(name), str):
+            raise ValueError(
+                f"column {name!r} holds text ({brief(rows[0][name], 40)}); labels are "
+                "numbers: map them, as config.label2id does"
+            )
     for name in ("label", "label_ids"):
         if name in names:
             batch["labels"] = label_tensor(name, [row[name] for row in rows], kind)
@@ -225,7 +285,8 @@ class DataCollatorMixin:
     "A collator is called with rows; subclasses write `collate(rows, kind)`."
 
     def __call__(self, features, return_tensors: str | None = None):
-        kind = check_kind(return_tensors or self.return_tensors)
+        kind = self.return_tensors if return_tensors is None else return_tensors
+        kind = check_kind(kind)
         return self.collate(features, kind)
 
 
@@ -239,7 +300,7 @@ class DefaultDataCollator(DataCollatorMixin):
         return default_data_collator(features, kind)
 
 # %% ../nbs/19_data.ipynb #fits
-def fits(rows, padding=True, pad_to_multiple_of=None, **others) -> bool:
+def even_already(rows, padding=True, pad_to_multiple_of=None, **others) -> bool:
     "Have all rows the length already that padding would give them?"
     lengths, multiple = set(map(len, rows)), pad_to_multiple_of or 1
     longest = padding in (True, "longest")
@@ -263,12 +324,40 @@ def pad_features(
             "Encode the texts first: `tokenizer(row['text'])`"
         )
     columns = {k: as_lists([row[k] for row in rows]) for k in rows[0]}
-    if tokenizer.pad_token_id is None and fits(columns["input_ids"], **options):
+    if tokenizer.pad_token_id is None and even_already(columns["input_ids"], **options):
         options["padding"] = False
     batch = tokenizer.pad(columns, **options)
     return BatchEncoding({k: column_tensor(k, v, kind) for k, v in batch.items()})
 
 # %% ../nbs/19_data.ipynb #paddingcollator
+def check_kinds(c):
+    """The settings of a dataclass are of the kinds that it says; numbers become Python's.
+
+    Raises: TypeError.
+    """
+    for f in fields(c):
+        value = getattr(c, f.name)
+        if not fits(value, f.type):
+            got = f"{brief(value, 60)} ({type(value).__name__})"
+            if isinstance(value, str) and re.fullmatch(r"[\d.e+-]+", value):
+                got += "; without quotes, and in YAML 2.0e-5 instead of 2e-5"
+            want = f"{f.name} should be {name_of(f.type)}"
+            raise TypeError(f"{type(c).__name__}: {want}, not {got}")
+        if getattr(value, "ndim", None) == 0:  # of NumPy or torch
+            setattr(c, f.name, value.item())
+
+
+def check_padding(c):
+    "The settings of a collator that pads. Raises: TypeError, ValueError."
+    check_kinds(c)
+    if isinstance(c.tokenizer, type) or not hasattr(c.tokenizer, "pad"):
+        got = f"{brief(c.tokenizer, 60)} ({type(c.tokenizer).__name__})"
+        raise TypeError(f"{type(c).__name__}: tokenizer should be a tokenizer, not {got}")
+    check_size("pad_to_multiple_of", c.pad_to_multiple_of)
+    if getattr(c, "padding", None) == "max_length":  # else it is only an upper limit
+        check_size("max_length", c.max_length)
+
+# %% ../nbs/19_data.ipynb #paddingcollator-2
 @dataclass
 class PaddingCollator(DataCollatorMixin):
     "What the collators that pad have in common: a tokenizer, and how to pad."
@@ -277,6 +366,9 @@ class PaddingCollator(DataCollatorMixin):
     padding: bool | str = True  # True or "longest", "max_length", False
     max_length: int | None = None  # for "max_length"; None: what the model takes
     pad_to_multiple_of: int | None = None  # round the length up
+
+    def __post_init__(self):
+        check_padding(self)
 
     def pad(self, features, kind: str) -> BatchEncoding:
         "The rows as one batch"
@@ -306,6 +398,7 @@ def length_grouped_indices(
     generator: torch.Generator | None = None,
 ) -> list[int]:
     "A random order in which each batch has rows of like length, the longest first."
+    check_size("batch_size", batch_size, most=10**30)
     mult = mega_batch_mult or min(len(lengths) // (batch_size * 4), 50) or 1
     order = torch.randperm(len(lengths), generator=generator).tolist()
     size = mult * batch_size
@@ -319,6 +412,10 @@ def length_grouped_indices(
 # %% ../nbs/19_data.ipynb #lengths-of
 def lengths_of(dataset, name: str = "input_ids") -> list[int]:
     "The length of a column in every row. Raises: ValueError if there is none."
+    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        raise TypeError(f"rows with a length are wanted, not {brief(dataset, 60)}")
+    if not len(dataset):
+        raise ValueError("the data set is empty: it has no lengths")
     first = dataset[0]
     if not isinstance(first, Mapping) or name not in first:
         has = list(first) if isinstance(first, Mapping) else type(first).__name__
@@ -336,11 +433,12 @@ class LengthGroupedSampler(Sampler):
     Raises: ValueError without `dataset` and `lengths`, or for rows without the column.
     """
 
+    @checked
     def __init__(
         self,
         batch_size: int,
         dataset=None,  # rows with the column `model_input_name`
-        lengths: list[int] | None = None,  # or the lengths themselves
+        lengths: list[int] | Tensor | np.ndarray | None = None,  # or the lengths themselves
         model_input_name: str | None = None,  # default: input_ids
         generator: torch.Generator | None = None,  # default: torch's global one
     ):
@@ -348,7 +446,11 @@ class LengthGroupedSampler(Sampler):
             raise ValueError("LengthGroupedSampler needs `dataset` or `lengths`")
         if lengths is None:
             lengths = lengths_of(dataset, model_input_name or "input_ids")
-        self.lengths = lengths.tolist() if hasattr(lengths, "tolist") else list(lengths)
+        check_size("batch_size", batch_size, most=10**30)
+        lengths = lengths.tolist() if hasattr(lengths, "tolist") else list(lengths)
+        if not all(isinstance(n, Integral) for n in lengths) or min(lengths, default=0) < 0:
+            raise ValueError(f"lengths={brief(lengths, 60)} should be whole numbers")
+        self.lengths = lengths
         self.batch_size, self.generator = batch_size, generator
 
     def __len__(self) -> int:
@@ -441,13 +543,6 @@ def whole_words(chosen: Tensor, words: Tensor) -> Tensor:
     return (hits.gather(1, words) > 0) & (words > 0)
 
 # %% ../nbs/19_data.ipynb #check-share
-def check_share(name: str, value) -> float:
-    "A probability. Raises: ValueError."
-    if value is None or not 0 <= value <= 1:
-        raise ValueError(f"`{name}` is a probability, from 0 to 1, but is {value!r}")
-    return float(value)
-
-
 def check_masking(c):
     "Check the settings of a collator for language models. Raises: ValueError."
     if c.mlm and c.tokenizer.mask_token is None:
@@ -492,6 +587,7 @@ class Masking(DataCollatorMixin):
     seed: int | None = None  # None: the global generator of torch or NumPy
 
     def __post_init__(self):
+        check_padding(self)
         check_masking(self)
         if self.whole_word_mask:
             always_mask(self)
@@ -512,9 +608,12 @@ class Masking(DataCollatorMixin):
 # %% ../nbs/19_data.ipynb #pad-texts
 def pad_texts(tokenizer, features, kind: str, multiple: int | None) -> Mapping:
     "Encoded texts, or bare ids, as a batch; labels are dropped, offsets are padded."
-    rows = list(features)
-    if rows and not isinstance(rows[0], Mapping):
-        rows = [{"input_ids": list(o)} for o in as_lists(rows)]
+    rows = as_batch(features)
+    if not isinstance(rows[0], Mapping):
+        rows = as_lists(rows)
+        if not all(isinstance(o, (list, tuple)) for o in rows):
+            raise TypeError(f"a row should be a dict or a list of ids: {brief(rows, 60)}")
+        rows = [{"input_ids": list(o)} for o in rows]
         how = dict(pad_to_multiple_of=multiple, return_attention_mask=False)
         return pad_features(tokenizer, rows, kind, **how)
     rows = [{k: v for k, v in row.items() if k != "labels"} for row in rows]
@@ -583,11 +682,16 @@ class DataCollatorForLanguageModeling(Masking):
         return tuple(o.numpy() for o in self.hide(ids, special, offsets, dice))
 
 # %% ../nbs/19_data.ipynb #group-texts
+@checked
 def group_texts(
     examples: Mapping,  # columns of rows, as a tokenizer returns them
     block_size: int = 128,  # tokens a block
 ) -> dict:  # the same columns; every row has `block_size` items
     "Join all rows and cut them into blocks; what is left at the end is dropped."
+    check_size("block_size", block_size)
+    for k, rows in examples.items():
+        if isinstance(rows, str) or not isinstance(rows, Iterable):
+            raise TypeError(f"column {k!r} should be a list of rows, not {brief(rows, 60)}")
     joined = {k: list(chain.from_iterable(v)) for k, v in examples.items()}
     n = min(map(len, joined.values()), default=0) // block_size * block_size
     cut = lambda row: [row[i : i + block_size] for i in range(0, n, block_size)]
@@ -597,6 +701,7 @@ def group_texts(
 TESTS = {"test", "tests", "idle_test", "__pycache__"}
 
 
+@checked
 def source_files(module: str) -> list[Path]:
     "The files of a module of the standard library, in order, without its tests."
     root = Path(sysconfig.get_paths()["stdlib"])
@@ -620,6 +725,7 @@ CODE_MODULES = tuple(
 )
 
 # %% ../nbs/19_data.ipynb #code-lines
+@checked
 def code_lines(source: str) -> list[list[tokenize.TokenInfo]]:
     "The statements of a Python source, as tokens, without comments."
     lines, line = [], []
@@ -729,9 +835,12 @@ class DataCollatorForMultipleChoice(PaddingCollator):
 
     def collate(self, features, kind: str) -> dict:
         name, labels, rows = take_labels(features)
-        counts = {len(v) for row in rows for v in row.values()}
-        if len(counts) > 1:
-            raise ValueError(f"rows have {sorted(counts)} choices; all need as many")
+        columns = [v for row in rows for v in row.values()]
+        lists = all(hasattr(v, "__len__") and not isinstance(v, str) for v in columns)
+        counts = set(map(len, columns)) if lists else set()
+        if len(counts) != 1 or not lists:
+            has = f"{sorted(counts)} choices" if lists else "columns that are no lists"
+            raise ValueError(f"rows have {has}; all need as many choices")
         b, n = len(rows), counts.pop()
         flat = [{k: v[i] for k, v in row.items()} for row in rows for i in range(n)]
         batch = self.pad(flat, kind)  # (b * n, s)
@@ -752,7 +861,7 @@ class DataCollatorForSeq2Seq(DataCollatorMixin):
     pad_to_multiple_of: int | None = None
     label_pad_token_id: int = -100
     return_tensors: str = "pt"
-    pad = PaddingCollator.pad
+    __post_init__, pad = PaddingCollator.__post_init__, PaddingCollator.pad
 
     def collate(self, features, kind: str) -> BatchEncoding:
         _, labels, rows = take_labels(features)
@@ -765,7 +874,10 @@ class DataCollatorForSeq2Seq(DataCollatorMixin):
 
     def pad_labels(self, labels: list, kind: str):
         "Labels (b, t), as long as the longest unless there is a `max_length`"
-        rows = [list(o) for o in as_lists(labels)]
+        rows = as_lists(labels)
+        if not all(isinstance(o, (list, tuple)) for o in rows):
+            raise ValueError("column 'labels' should hold a list of ids in every row")
+        rows = [list(o) for o in rows]
         if self.padding not in (False, "do_not_pad"):
             fixed = "max_length" if self.max_length else "longest"
             how = fixed if self.padding == "max_length" else "longest"
@@ -781,6 +893,7 @@ DOCSTRING_LABELS = tuple(
 )
 
 
+@checked
 def docstrings_in(source: str) -> list[str]:
     "All docstrings of a Python source."
     nodes = (o for o in ast.walk(ast.parse(source)) if isinstance(o, DOCUMENTED))

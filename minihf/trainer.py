@@ -4,23 +4,24 @@
 
 # %% auto #0
 __all__ = ['logger', 'SCHEDULES', 'NO_DECAY', 'OLD_NAMES', 'HARMLESS', 'REFUSED', 'EVENTS', 'LOWERS', 'SCHEDULE_RULES',
-           'SCALER_RULES', 'MOMENTS', 'MORE_MOMENTS', 'SQUARES', 'OWN_WAY', 'SETTINGS', 'set_seed', 'linear_factor',
-           'constant_factor', 'cosine_factor', 'restarts_factor', 'polynomial_factor', 'inverse_sqrt_factor',
-           'get_constant_schedule', 'get_constant_schedule_with_warmup', 'get_linear_schedule_with_warmup',
-           'get_cosine_schedule_with_warmup', 'get_cosine_with_hard_restarts_schedule_with_warmup',
-           'get_polynomial_decay_schedule_with_warmup', 'get_inverse_sqrt_schedule', 'get_reduce_on_plateau_schedule',
-           'Choice', 'SchedulerType', 'get_scheduler', 'decay_names', 'decay_groups', 'OptimizerNames',
-           'optimizer_class', 'count_labels', 'smoothed_loss', 'to_numpy', 'join', 'EvalPrediction', 'EvalLoopOutput',
-           'PredictionOutput', 'TrainOutput', 'plain', 'speed_metrics', 'rng_state', 'set_rng_state',
-           'IntervalStrategy', 'SaveStrategy', 'RunArguments', 'OptimizerArguments', 'EvalArguments', 'SaveArguments',
-           'DataArguments', 'settle', 'check_numbers', 'check_best', 'check_together', 'refuse', 'translate',
-           'takes_old_names', 'Processes', 'TrainingArguments', 'TrainerState', 'whole_steps', 'ExportableState',
-           'TrainerControl', 'TrainerCallback', 'listens', 'CallbackHandler', 'DefaultFlowCallback', 'eval_name',
-           'EarlyStoppingCallback', 'readable', 'PrinterCallback', 'ProgressCallback', 'close_bars', 'series',
-           'draw_history', 'CurvesCallback', 'argument_names', 'find_labels', 'is_causal', 'counts_items', 'BatchTape',
-           'TapedDataset', 'Collator', 'name_of', 'tell_dropped', 'not_a_batch', 'sizes_differ', 'not_collated',
-           'make_accelerator', 'has_length', 'seed_worker', 'loader_options', 'without_unused', 'make_loader',
-           'check_rows', 'grouped', 'Loaders', 'model_loss', 'scale', 'no_loss', 'prepare_inputs', 'Steps',
+           'SCALER_RULES', 'MOMENTS', 'MORE_MOMENTS', 'SQUARES', 'OWN_WAY', 'SETTINGS', 'GIVEN', 'set_seed',
+           'linear_factor', 'constant_factor', 'cosine_factor', 'restarts_factor', 'polynomial_factor',
+           'inverse_sqrt_factor', 'get_constant_schedule', 'get_constant_schedule_with_warmup',
+           'get_linear_schedule_with_warmup', 'get_cosine_schedule_with_warmup',
+           'get_cosine_with_hard_restarts_schedule_with_warmup', 'get_polynomial_decay_schedule_with_warmup',
+           'get_inverse_sqrt_schedule', 'get_reduce_on_plateau_schedule', 'Choice', 'SchedulerType', 'get_scheduler',
+           'decay_names', 'decay_groups', 'OptimizerNames', 'optimizer_class', 'count_labels', 'smoothed_loss',
+           'to_numpy', 'join', 'EvalPrediction', 'EvalLoopOutput', 'PredictionOutput', 'TrainOutput', 'plain',
+           'speed_metrics', 'rng_state', 'set_rng_state', 'IntervalStrategy', 'SaveStrategy', 'RunArguments',
+           'OptimizerArguments', 'EvalArguments', 'SaveArguments', 'DataArguments', 'settle', 'check_numbers',
+           'check_best', 'check_together', 'refuse', 'loosen', 'translate', 'takes_old_names', 'Processes',
+           'TrainingArguments', 'TrainerState', 'whole_steps', 'ExportableState', 'TrainerControl', 'TrainerCallback',
+           'is_callback', 'listens', 'CallbackHandler', 'DefaultFlowCallback', 'eval_name', 'EarlyStoppingCallback',
+           'readable', 'PrinterCallback', 'ProgressCallback', 'close_bars', 'series', 'draw_history', 'CurvesCallback',
+           'argument_names', 'find_labels', 'is_causal', 'counts_items', 'BatchTape', 'TapedDataset', 'Collator',
+           'called', 'tell_dropped', 'not_a_batch', 'sizes_differ', 'not_collated', 'make_accelerator', 'has_length',
+           'seed_worker', 'loader_options', 'without_unused', 'make_loader', 'check_data', 'check_rows', 'grouped',
+           'Loaders', 'one_number', 'not_a_loss', 'model_loss', 'scale', 'no_loss', 'prepare_inputs', 'Steps',
            'remember_signature', 'Counting', 'scores_of', 'predict_batch', 'why_not_finite', 'check_finite',
            'RunningLoss', 'report_trial', 'Tools', 'parse_args', 'Optimising', 'gradients', 'note_best',
            'log_evaluate_save', 'update', 'Plan', 'make_plan', 'run_epoch', 'open_epoch', 'Gathered', 'rows_in',
@@ -32,10 +33,10 @@ __all__ = ['logger', 'SCHEDULES', 'NO_DECAY', 'OLD_NAMES', 'HARMLESS', 'REFUSED'
            'Checkpoint', 'check_randomness', 'check_option', 'is_moment', 'check_groups', 'check_optimizer',
            'check_memory', 'laid_out', 'check_schedule', 'check_progress', 'check_callbacks', 'check_settings',
            'read_checkpoint', 'find_best', 'restore_state', 'restore_progress', 'align_tokens', 'check_writable',
-           'own_folder', 'begin_state', 'prepare_run', 'run_epochs', 'finish_run', 'leave', 'Running', 'BestRun',
-           'default_hp_space', 'default_compute_objective', 'propose', 'run_trial', 'hyperparameter_search',
-           'check_trainer', 'Extras', 'in_notebook', 'default_callbacks', 'set_up', 'Trainer',
-           'Seq2SeqTrainingArguments', 'pad_to', 'written', 'read_generation', 'Seq2SeqTrainer']
+           'own_folder', 'begin_state', 'prepare_run', 'run_epochs', 'finish_run', 'check_run', 'leave', 'Running',
+           'BestRun', 'default_hp_space', 'default_compute_objective', 'propose', 'run_trial', 'hyperparameter_search',
+           'is_function', 'check_given', 'check_trainer', 'Extras', 'in_notebook', 'default_callbacks', 'set_up',
+           'Trainer', 'Seq2SeqTrainingArguments', 'pad_to', 'written', 'read_generation', 'Seq2SeqTrainer']
 
 # %% ../nbs/20_trainer.ipynb #import-copy
 import copy
@@ -59,7 +60,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property, partial, wraps
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 try:
     import fcntl
@@ -71,6 +72,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from torch.utils.data import (
     DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler,
@@ -79,10 +81,12 @@ from torch.utils.data import (
 
 
 from .auto import TABLE
-from .book import brief, checked
+from .book import brief, checked, fits
 from minihf.data import (
     DataCollatorWithPadding,
     LengthGroupedSampler,
+    check_kinds,
+    check_size,
     default_data_collator,
 )
 from .heads import bad_label
@@ -96,12 +100,14 @@ from .modeling import LoadReport, PreTrainedModel, sort_tensors
 logger = logging.getLogger(__name__)
 
 # %% ../nbs/20_trainer.ipynb #set-seed
+@checked
 def set_seed(
     seed: int,
     deterministic: bool = False,  # refuse operations that vary from run to run
 ):
     "Start all randomness from `seed`: Python's, NumPy's, torch's on every device."
-    random.seed(seed)
+    check_size("seed", seed, 0, 2**32 - 1)
+    random.seed(int(seed))
     np.random.seed(seed)
     torch.manual_seed(seed)  # all devices
     if deterministic:
@@ -162,29 +168,33 @@ def inverse_sqrt_factor(step: int, warmup: int, timescale: int) -> float:
     return 1 / math.sqrt((step + timescale - warmup) / timescale)
 
 # %% ../nbs/20_trainer.ipynb #get-constant-schedule
-def get_constant_schedule(optimizer, last_epoch: int = -1) -> LambdaLR:
+@checked
+def get_constant_schedule(optimizer: Optimizer, last_epoch: int = -1) -> LambdaLR:
     "The learning rate as it is."
     return LambdaLR(optimizer, constant_factor, last_epoch)
 
 
+@checked
 def get_constant_schedule_with_warmup(
-    optimizer, num_warmup_steps: int, last_epoch: int = -1
+    optimizer: Optimizer, num_warmup_steps: float, last_epoch: int = -1
 ) -> LambdaLR:
     "Up in a line, then constant."
     f = partial(constant_factor, warmup=num_warmup_steps)
     return LambdaLR(optimizer, f, last_epoch)
 
 
+@checked
 def get_linear_schedule_with_warmup(
-    optimizer, num_warmup_steps: int, num_training_steps: int, last_epoch: int = -1
+    optimizer: Optimizer, num_warmup_steps: float, num_training_steps: float, last_epoch: int = -1
 ) -> LambdaLR:
     "Up in a line, then down in a line to 0."
     f = partial(linear_factor, warmup=num_warmup_steps, total=num_training_steps)
     return LambdaLR(optimizer, f, last_epoch)
 
 # %% ../nbs/20_trainer.ipynb #get-cosine-schedule-with-warmup
+@checked
 def get_cosine_schedule_with_warmup(
-    optimizer, num_warmup_steps: int, num_training_steps: int,
+    optimizer: Optimizer, num_warmup_steps: float, num_training_steps: float,
     num_cycles: float = 0.5, last_epoch: int = -1,
 ) -> LambdaLR:
     "Up in a line, then down along a cosine."
@@ -193,8 +203,9 @@ def get_cosine_schedule_with_warmup(
     return LambdaLR(optimizer, f, last_epoch)
 
 
+@checked
 def get_cosine_with_hard_restarts_schedule_with_warmup(
-    optimizer, num_warmup_steps: int, num_training_steps: int,
+    optimizer: Optimizer, num_warmup_steps: float, num_training_steps: float,
     num_cycles: int = 1, last_epoch: int = -1,
 ) -> LambdaLR:
     "Up in a line, then several times down along a cosine."
@@ -203,8 +214,9 @@ def get_cosine_with_hard_restarts_schedule_with_warmup(
     return LambdaLR(optimizer, f, last_epoch)
 
 # %% ../nbs/20_trainer.ipynb #get-polynomial-decay-schedule-with-warmu
+@checked
 def get_polynomial_decay_schedule_with_warmup(
-    optimizer, num_warmup_steps: int, num_training_steps: int,
+    optimizer: Optimizer, num_warmup_steps: float, num_training_steps: float,
     lr_end: float = 1e-7, power: float = 1.0, last_epoch: int = -1,
 ) -> LambdaLR:
     "Up in a line, then down as a power. Raises: ValueError if it would have to go up."
@@ -216,18 +228,22 @@ def get_polynomial_decay_schedule_with_warmup(
     return LambdaLR(optimizer, f, last_epoch)
 
 
+@checked
 def get_inverse_sqrt_schedule(
-    optimizer, num_warmup_steps: int,
+    optimizer: Optimizer, num_warmup_steps: float,
     timescale: int | None = None,  # None: the warm-up, or 10,000
     last_epoch: int = -1,
 ) -> LambdaLR:
     "Up in a line, then down as one over the square root of the step."
+    check_size("num_warmup_steps", num_warmup_steps, 0, 10**30)
+    check_size("timescale", timescale, 1, 10**30)
     f = partial(inverse_sqrt_factor, warmup=num_warmup_steps,
                 timescale=timescale or num_warmup_steps or 10_000)
     return LambdaLR(optimizer, f, last_epoch)
 
 
-def get_reduce_on_plateau_schedule(optimizer, **kwargs) -> ReduceLROnPlateau:
+@checked
+def get_reduce_on_plateau_schedule(optimizer: Optimizer, **kwargs) -> ReduceLROnPlateau:
     "Lower the learning rate whenever a metric has stopped improving."
     return ReduceLROnPlateau(optimizer, **kwargs)
 
@@ -265,11 +281,12 @@ SCHEDULES = {
 }
 
 
+@checked
 def get_scheduler(
     name: str | SchedulerType,
-    optimizer,
-    num_warmup_steps: int | None = None,
-    num_training_steps: int | None = None,
+    optimizer: Optimizer,
+    num_warmup_steps: float | None = None,
+    num_training_steps: float | None = None,
     scheduler_specific_kwargs: dict | None = None,  # e.g. num_cycles
 ):
     "A schedule by its name. Raises: ValueError if it is unknown or lacks a number."
@@ -492,7 +509,7 @@ class SaveStrategy(Choice):
 @dataclass
 class RunArguments:
     "Where, how long, with which randomness."
-    output_dir: str | None = None  # folder for checkpoints; None: "trainer_output"
+    output_dir: str | os.PathLike | None = None  # folder for checkpoints; None: "trainer_output"
     num_train_epochs: float = 3.0  # passes over the data
     max_steps: int = -1  # updates; if above 0 it decides, not the epochs
     per_device_train_batch_size: int = 8  # rows per step and process
@@ -587,7 +604,7 @@ class DataArguments:
 # %% ../nbs/20_trainer.ipynb #settle
 def settle(a):
     "Fill in what follows from other settings."
-    a.output_dir = os.path.expanduser(a.output_dir or "trainer_output")
+    a.output_dir = os.path.expanduser(os.fspath(a.output_dir or "trainer_output"))
     for name in ("eval_strategy", "logging_strategy"):
         setattr(a, name, IntervalStrategy(getattr(a, name)))
     a.save_strategy = SaveStrategy(a.save_strategy)
@@ -603,26 +620,28 @@ def settle(a):
         a.metric_for_best_model = "loss"
     if a.greater_is_better is None and a.metric_for_best_model is not None:
         a.greater_is_better = not a.metric_for_best_model.endswith("loss")
-    reports = a.report_to if isinstance(a.report_to, list) else [a.report_to or "none"]
+    several = isinstance(a.report_to, (list, tuple))
+    reports = a.report_to if several else [a.report_to or "none"]
     a.report_to = [o for o in reports if o not in ("none", "all")]
 
 # %% ../nbs/20_trainer.ipynb #check-numbers
 def check_numbers(a):
     "Raises: ValueError for a number that makes no sense."
-    least = dict(
-        per_device_train_batch_size=1,
-        per_device_eval_batch_size=1,
-        gradient_accumulation_steps=1,
-        num_train_epochs=0,
-        learning_rate=0,
-        warmup_steps=0,
-        weight_decay=0,
-        max_grad_norm=0,
-        label_smoothing_factor=0,
-    )
-    for name, low in least.items():
-        if getattr(a, name) < low:
-            raise ValueError(f"{name}={getattr(a, name)} must be at least {low}")
+    zero = "num_train_epochs learning_rate warmup_steps weight_decay max_grad_norm"
+    zero += " adam_epsilon eval_delay dataloader_num_workers data_seed seed adam_beta1"
+    one = "per_device_train_batch_size per_device_eval_batch_size"
+    one += " gradient_accumulation_steps eval_accumulation_steps"
+    one += " dataloader_prefetch_factor"
+    least = dict.fromkeys(zero.split(), 0) | dict.fromkeys(one.split(), 1)
+    least |= dict(adam_beta2=0, label_smoothing_factor=0)
+    most = dict(adam_beta1=1, adam_beta2=1, label_smoothing_factor=1, seed=2**32 - 1)
+    for name, value in vars(a).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name}={value} must be a finite number")
+        if value is not None and name in least and value < least[name]:
+            raise ValueError(f"{name}={value} must be at least {least[name]}")
+        if name in most and value > most[name]:
+            raise ValueError(f"{name}={value} must be at most {most[name]}")
     for kind in ("logging", "eval", "save"):
         n, on = getattr(a, f"{kind}_steps"), getattr(a, f"{kind}_strategy") == "steps"
         if on and (n <= 0 or (n > 1 and n != int(n))):
@@ -729,6 +748,23 @@ def refuse(cls: type, name: str, value):
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise TypeError(f"{cls.__name__} has no setting {name!r}.{hint}")
 
+# %% ../nbs/20_trainer.ipynb #loosen
+def loosen(a):
+    "Take what the reference takes: 1 for True, 8.0 for 8, JSON as text for a dict."
+    for f in dataclasses.fields(a):
+        value, kinds = getattr(a, f.name), get_args(f.type) or (f.type,)
+        if bool in kinds and fits(value, int) and value in (0, 1):
+            setattr(a, f.name, bool(value))
+        elif kinds == (bool,) and value is None:
+            setattr(a, f.name, False)
+        elif int in kinds and isinstance(value, float) and value.is_integer():
+            setattr(a, f.name, int(value))
+        elif dict in kinds and isinstance(value, str) and value.startswith("{"):
+            try:
+                setattr(a, f.name, json.loads(value))
+            except ValueError as e:
+                raise ValueError(f"{f.name}={brief(value, 60)} is no JSON: {e}") from e
+
 # %% ../nbs/20_trainer.ipynb #translate
 def translate(cls: type, given: dict) -> dict:
     "Settings under the names that the class has. Raises: as `refuse`."
@@ -746,7 +782,7 @@ def translate(cls: type, given: dict) -> dict:
         refuse(cls, name, given.pop(name))
     return given
 
-
+# %% ../nbs/20_trainer.ipynb #takes-old-names
 def takes_old_names(cls: type) -> type:
     "Let a dataclass of settings take the names of other versions."
     init = cls.__init__
@@ -792,6 +828,8 @@ class TrainingArguments(
     "All settings of a training run. Raises: TypeError, ValueError naming a wrong one."
 
     def __post_init__(self):
+        loosen(self)
+        check_kinds(self)
         settle(self)
         check_numbers(self)
         check_best(self)
@@ -926,6 +964,11 @@ LOWERS = {
 }  # event -> flags that it lowers
 
 
+def is_callback(c) -> bool:
+    "Can it be told of every event?"
+    return all(callable(getattr(c, event, None)) for event in EVENTS)
+
+
 def listens(callback, event: str) -> bool:
     "Does a callback do anything at an event?"
     method = getattr(callback, event)
@@ -949,6 +992,9 @@ class CallbackHandler:
         return control
 
     def add_callback(self, callback):
+        if not is_callback(callback):
+            got = f"{brief(callback, 60)} ({type(callback).__name__})"
+            raise TypeError(f"a callback should be a TrainerCallback, not {got}")
         self.callbacks.append(callback() if isinstance(callback, type) else callback)
         self.sort()
 
@@ -1005,11 +1051,13 @@ def eval_name(metric: str) -> str:
 class EarlyStoppingCallback(TrainerCallback, ExportableState):
     "Stops the training when the metric hasn't improved for a while."
 
+    @checked
     def __init__(
         self,
         early_stopping_patience: int = 1,  # evaluations without improvement
         early_stopping_threshold: float = 0.0,  # less than this is no improvement
     ):
+        check_size("early_stopping_patience", early_stopping_patience, 0, 10**30)
         self.patience = early_stopping_patience
         self.threshold = early_stopping_threshold
         self.early_stopping_patience_counter = 0
@@ -1261,7 +1309,7 @@ class Collator:
         return [keep(o) for o in rows] if gone else rows
 
 # %% ../nbs/20_trainer.ipynb #name-of
-def name_of(f) -> str:
+def called(f) -> str:
     "What a function or an object is called."
     return getattr(f, "__name__", type(f).__name__)
 
@@ -1292,7 +1340,7 @@ def not_a_batch(c: Collator, batch) -> TypeError:
     "The error for a collator that returns something else than a dict of tensors."
     kind = "nothing" if isinstance(batch, Mapping) else type(batch).__name__
     return TypeError(
-        f"data_collator {name_of(c.collate)} returned {kind}; the Trainer wants a dict "
+        f"data_collator {called(c.collate)} returned {kind}; the Trainer wants a dict "
         "of tensors, named as the model's arguments"
     )
 
@@ -1308,7 +1356,7 @@ def sizes_differ(rows: list) -> list[str]:
 
 def not_collated(c: Collator, rows: list, e: Exception) -> ValueError:
     "The error for rows of which no batch could be made."
-    name, first = name_of(c.collate), rows[0]
+    name, first = called(c.collate), rows[0]
     if not isinstance(first, Mapping):
         return ValueError(
             f"the rows of the {c.part} data are {type(first).__name__}, and "
@@ -1324,6 +1372,11 @@ def not_collated(c: Collator, rows: list, e: Exception) -> ValueError:
             f" Lengths differ in {', '.join(uneven)}: pass processing_class=tokenizer, "
             "or a DataCollator that pads."
         )
+        if any(name.startswith("label") for name in uneven):
+            text += (
+                " Labels too are padded by DataCollatorForTokenClassification (one for "
+                "each token) and DataCollatorForSeq2Seq (texts)."
+            )
     return ValueError(text)
 
 # %% ../nbs/20_trainer.ipynb #make-accelerator
@@ -1417,6 +1470,26 @@ def make_loader(t, dataset, part: str, batch_size: int, sampler, train: bool = F
     loader = DataLoader(dataset, batch_size, collate_fn=collate, **how)
     return t.accelerator.prepare_data_loader(loader)
 
+# %% ../nbs/20_trainer.ipynb #check-data-2
+def check_data(data, part: str):
+    "Raises: TypeError for what are no rows."
+    what = f"the {part} data is {brief(data, 60)} ({type(data).__name__})"
+    rows = "a list of dicts, a torch Dataset, or one of `datasets`"
+    if isinstance(data, IterableDataset):
+        return
+    if isinstance(data, Mapping):
+        raise TypeError(
+            f"{what}, no list of rows: give one part of it, as data['train']; columns "
+            "become rows by minihf.data.to_rows"
+        )
+    if hasattr(data, "__next__"):
+        raise TypeError(f"{what}, which can be read only once: give list(…) of it")
+    if hasattr(data, "to_dict") and hasattr(data, "iloc"):
+        raise TypeError(f"{what}: give its rows, data.to_dict('records')")
+    plain_kind = isinstance(data, (str, bytes, type))
+    if plain_kind or not hasattr(data, "__getitem__") or not has_length(data):
+        raise TypeError(f"{what}: rows are wanted, {rows}")
+
 # %% ../nbs/20_trainer.ipynb #grouped
 def check_rows(dataset, part: str):
     "Raises: ValueError for data without rows."
@@ -1440,6 +1513,7 @@ class Loaders:
         "Raises: ValueError without rows."
         if self.train_dataset is None:
             raise ValueError("training needs train_dataset=…, and there is none")
+        check_data(self.train_dataset, "training")
         check_rows(self.train_dataset, "training")
         sampler = self._get_train_sampler(self.train_dataset)
         n = self.args.train_batch_size
@@ -1457,15 +1531,41 @@ class Loaders:
 
     def get_eval_dataloader(self, eval_dataset=None, part="evaluation") -> DataLoader:
         data = self.eval_dataset if eval_dataset is None else eval_dataset
-        data = self.eval_dataset[data] if isinstance(data, str) else data
+        several = self.eval_dataset if isinstance(self.eval_dataset, dict) else {}
+        if isinstance(data, str) and data in several:
+            data = several[data]
         if data is None:
             raise ValueError("evaluation needs eval_dataset=…, and there is none")
+        check_data(data, part)
         check_rows(data, part)
         sampler = SequentialSampler(data) if has_length(data) else None
         return make_loader(self, data, part, self.args.eval_batch_size, sampler)
 
     def get_test_dataloader(self, test_dataset) -> DataLoader:
+        check_data(test_dataset, "test")
         return self.get_eval_dataloader(test_dataset, "test")
+
+# %% ../nbs/20_trainer.ipynb #no-loss
+def one_number(t, loss) -> Tensor:
+    "The loss itself. Raises: TypeError if it is none."
+    if torch.is_tensor(loss) and loss.numel() == 1 and loss.is_floating_point():
+        return loss
+    raise not_a_loss(t, loss)
+
+
+def not_a_loss(t, loss) -> TypeError:
+    "The error for what can't be made smaller."
+    own = t.compute_loss_func is not None
+    who = "compute_loss_func" if own else f"{type(t.model).__name__}, or compute_loss,"
+    if torch.is_tensor(loss):
+        grad = "" if loss.requires_grad else " that no parameter has a part in"
+        what = f"a tensor of the shape {tuple(loss.shape)}, {loss.dtype}{grad}"
+    else:
+        what = f"{brief(loss, 60)} ({type(loss).__name__})"
+    return TypeError(
+        f"{who} gave {what} as the loss; wanted is a tensor with one number, made from "
+        "the parameters: a dict with 'loss', or a tuple that begins with it"
+    )
 
 # %% ../nbs/20_trainer.ipynb #model-loss
 def model_loss(t, model, inputs: dict, items=None) -> tuple:  # loss, outputs
@@ -1478,14 +1578,18 @@ def model_loss(t, model, inputs: dict, items=None) -> tuple:  # loss, outputs
         inputs["num_items_in_batch"] = items
     outputs = model(**inputs, **t.forward_extra)
     if t.compute_loss_func is not None:
-        return t.compute_loss_func(outputs, labels, num_items_in_batch=items), outputs
+        loss = t.compute_loss_func(outputs, labels, num_items_in_batch=items)
+        return one_number(t, loss), outputs
     if labels is not None:
         logits = outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
         epsilon = t.args.label_smoothing_factor
         return smoothed_loss(logits, labels, epsilon, t.causal), outputs
     if isinstance(outputs, Mapping) and outputs.get("loss") is None:
         raise no_loss(t, inputs, outputs)
-    return outputs["loss"] if isinstance(outputs, Mapping) else outputs[0], outputs
+    if isinstance(outputs, Mapping):
+        return one_number(t, outputs["loss"]), outputs
+    several = isinstance(outputs, (tuple, list)) and len(outputs) > 0
+    return one_number(t, outputs[0] if several else outputs), outputs
 
 
 def scale(t, labels: Tensor | None, items: Tensor | None) -> float | Tensor:
@@ -1497,7 +1601,7 @@ def scale(t, labels: Tensor | None, items: Tensor | None) -> float | Tensor:
         return whole  # divided by `items` already
     return whole * count_labels(labels, t.causal) / items
 
-# %% ../nbs/20_trainer.ipynb #no-loss
+# %% ../nbs/20_trainer.ipynb #no-loss-2
 def no_loss(t, inputs: Mapping, outputs: Mapping) -> ValueError:
     "The error for a model that wasn't given labels, or can't use them."
     name, labels = type(t.model).__name__, t.label_names
@@ -1540,6 +1644,8 @@ class Steps:
             model.train()
         inputs = prepare_inputs(inputs, self.args.device)
         loss = self.compute_loss(model, inputs, **self.known_items(num_items_in_batch))
+        if not (torch.is_tensor(loss) and loss.requires_grad and loss.numel() == 1):
+            raise not_a_loss(self, loss)
         if self.pieces > 1:
             loss = loss / self.pieces
         scaled = self.accelerator.scaler is not None
@@ -1998,10 +2104,11 @@ def own_metrics(t, found: dict) -> dict[str, float]:
         found["predictions"], found["label_ids"], inputs=found["inputs"], losses=losses
     )
     metrics = t.compute_metrics(p)
-    if not isinstance(metrics, Mapping):
+    names = isinstance(metrics, Mapping) and all(isinstance(k, str) for k in metrics)
+    if not names:
         raise TypeError(
-            f"compute_metrics returned {type(metrics).__name__}; it should return "
-            "a dict, as {'accuracy': 0.9}"
+            f"compute_metrics returned {type(metrics).__name__}, {brief(metrics, 60)}; "
+            "it should return a dict, as {'accuracy': 0.9}"
         )
     return dict(plain(metrics))
 
@@ -2044,7 +2151,11 @@ def evaluation_loop(
 class Evaluation:
     "The Trainer looks at other rows."
 
-    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
+    @checked
+    def evaluate(
+        self, eval_dataset=None, ignore_keys: list | None = None,
+        metric_key_prefix: str = "eval",
+    ):
         "Loss and metrics on `eval_dataset`, or on each of a dict of them."
         data = self.eval_dataset if eval_dataset is None else eval_dataset
         if isinstance(data, dict):
@@ -2060,7 +2171,11 @@ class Evaluation:
         self.event("on_evaluate", metrics=out.metrics)
         return out.metrics
 
-    def predict(self, test_dataset, ignore_keys=None, metric_key_prefix="test"):
+    @checked
+    def predict(
+        self, test_dataset, ignore_keys: list | None = None,
+        metric_key_prefix: str = "test",
+    ):
         "Scores for rows as a `PredictionOutput`, with metrics if there are labels."
         loader, start = self.get_test_dataloader(test_dataset), time.time()
         how = None, ignore_keys, metric_key_prefix
@@ -2419,14 +2534,9 @@ def load_weights(model: nn.Module, folder: str):
 
 # %% ../nbs/20_trainer.ipynb #find-checkpoint
 def find_checkpoint(args, resume) -> str | None:
-    "The folder to go on from. Raises: TypeError, ValueError, FileNotFoundError."
+    "The folder to go on from. Raises: ValueError, FileNotFoundError."
     if resume is None or resume is False or resume == "":
         return None
-    if resume is not True and not isinstance(resume, (str, os.PathLike)):
-        raise TypeError(
-            f"resume_from_checkpoint={brief(resume, 60)} should be True (the last one), "
-            "or the path of a folder checkpoint-<step>"
-        )
     path = get_last_checkpoint(args.output_dir) if resume is True else os.fspath(resume)
     if path is not None and not os.path.isdir(path):
         names = ", ".join(map(os.path.basename, checkpoints(args.output_dir)))
@@ -3000,6 +3110,22 @@ def finish_run(t, plan: Plan, start: float) -> TrainOutput:
     t.event("on_train_end")
     return TrainOutput(t.state.global_step, loss, metrics)
 
+# %% ../nbs/20_trainer.ipynb #check-run
+def check_run(t):
+    "What can be known before a run begins. Raises: ValueError, TypeError."
+    if not any(p.requires_grad for p in t.model.parameters()):
+        raise ValueError(
+            f"every parameter of {type(t.model).__name__} is frozen, so there is nothing "
+            "to train: set requires_grad=True for some"
+        )
+    own = type(t).get_eval_dataloader is Loaders.get_eval_dataloader
+    if not own or (t.args.eval_strategy == "no" and not t.args.eval_on_start):
+        return
+    data = t.eval_dataset
+    for name, part in data.items() if isinstance(data, dict) else [("evaluation", data)]:
+        check_data(part, name)
+        check_rows(part, name)
+
 # %% ../nbs/20_trainer.ipynb #running
 def leave(t):
     "After a run, whole or broken off: nothing half-done stays behind."
@@ -3015,11 +3141,16 @@ def leave(t):
 class Running:
     "The Trainer's run."
 
+    @checked
     def train(
-        self, resume_from_checkpoint=None, trial=None, ignore_keys_for_eval=None
+        self,
+        resume_from_checkpoint: str | os.PathLike | bool | None = None,
+        trial=None,
+        ignore_keys_for_eval: list | None = None,
     ) -> TrainOutput:
         "Train, or go on from a checkpoint (True: the last). Raises: OSError, …"
         start, self.trial, self.ignore_keys = time.time(), trial, ignore_keys_for_eval
+        check_run(self)
         saves = self.args.should_save and self.args.save_strategy != "no"
         with own_folder(self._get_output_dir()) if saves else nullcontext():
             self.accelerator.wait_for_everyone()
@@ -3078,9 +3209,9 @@ def propose(args, space: dict):
                 f"hp_space proposes {k!r}, which TrainingArguments doesn't have"
             )
         old = getattr(args, k)
-        plain = old is None or isinstance(old, Enum)
-        setattr(args, k, v if plain else type(old)(v))
-    settle(args)
+        plain = isinstance(old, float) and isinstance(v, int)
+        setattr(args, k, float(v) if plain else v)
+    args.__post_init__()
 
 
 def run_trial(t, trial, space: Callable, name: Callable | None):
@@ -3128,6 +3259,47 @@ def hyperparameter_search(
     return runs if several else runs[0]
 
 # %% ../nbs/20_trainer.ipynb #check-trainer
+def is_function(f) -> bool:
+    return f is None or (callable(f) and not isinstance(f, type))
+
+
+GIVEN = {
+    "model": (
+        (lambda x: x is None or isinstance(x, nn.Module)),
+        "a model: AutoModelFor….from_pretrained(name)"),
+    "args": (
+        (lambda x: x is None or isinstance(x, TrainingArguments)), "TrainingArguments(…)"),
+    "data_collator": (is_function, "a function of rows, or a DataCollator…(tokenizer)"),
+    "processing_class": (
+        (lambda x: x is None or hasattr(x, "save_pretrained") or callable(x)),
+        "a tokenizer: AutoTokenizer.from_pretrained(name)"),
+    "model_init": ((lambda x: x is None or callable(x)), "a function that makes a model"),
+    "compute_loss_func": (is_function, "a function of (outputs, labels, count)"),
+    "compute_metrics": (is_function, "a function of an EvalPrediction"),
+    "preprocess_logits_for_metrics": (is_function, "a function of (logits, labels)"),
+    "callbacks": (
+        (lambda x: x is None or isinstance(x, (list, tuple)) and all(map(is_callback, x))),
+        "a list of callbacks (TrainerCallback, or classes of them)"),
+    "optimizers": (
+        (lambda x: isinstance(x, (list, tuple)) and len(x) == 2
+         and (x[0] is None or isinstance(x[0], Optimizer))
+         and (x[1] is None or hasattr(x[1], "step"))),
+        "a pair: optimizer and schedule, or None for either"),
+    "optimizer_cls_and_kwargs": (
+        (lambda x: x is None or isinstance(x, (list, tuple)) and len(x) == 2
+         and callable(x[0]) and isinstance(x[1], dict)),
+        "a pair: the class of an optimizer, and a dict of its arguments"),
+}  # argument of the Trainer -> a test, and what it should be
+
+# %% ../nbs/20_trainer.ipynb #check-given
+def check_given(given: dict):
+    "Are the arguments of a Trainer of their kinds? Raises: TypeError."
+    for name, (test, wanted) in GIVEN.items():
+        if not test(given[name]):
+            got = f"{brief(given[name], 60)} ({type(given[name]).__name__})"
+            raise TypeError(f"Trainer: {name} should be {wanted}; it is {got}")
+
+# %% ../nbs/20_trainer.ipynb #check-trainer-2
 def check_trainer(t):
     "Raises: ValueError, RuntimeError for arguments that can't work together."
     args, name, data = t.args, type(t.model).__name__, t.train_dataset
@@ -3143,17 +3315,14 @@ def check_trainer(t):
         )
     if args.save_strategy == "best" and args.metric_for_best_model is None:
         raise ValueError("save_strategy='best' needs metric_for_best_model")
-    if not callable(t.data_collator):
-        raise TypeError(
-            f"data_collator is {type(t.data_collator).__name__}, not a function"
-        )
     heads = {"labels", "label"} & set(argument_names(t.model)) or t.label_names
     if isinstance(t.model, PreTrainedModel) and not heads:
         raise ValueError(
             f"{name} has no head, so it has no loss: use a class for a task, as "
             f"{name.removesuffix('Model')}ForSequenceClassification"
         )
-    if data is not None and not has_length(data) and args.max_steps <= 0:
+    stream = isinstance(data, IterableDataset) and not has_length(data)
+    if stream and args.max_steps <= 0:
         raise ValueError(
             "train_dataset has no length, so the number of steps is unknown: set "
             "max_steps"
@@ -3263,10 +3432,12 @@ class Trainer(
         preprocess_logits_for_metrics: Callable | None = None,  # of (logits, labels)
         tokenizer=None,  # the old name of `processing_class`
     ):
+        processing_class = tokenizer if processing_class is None else processing_class
+        check_given(locals())
         self.args = args or TrainingArguments()
         set_seed(self.args.seed, self.args.full_determinism)
         self.model_init = model_init
-        self.processing_class = processing_class or tokenizer
+        self.processing_class = processing_class
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         self.compute_loss_func = compute_loss_func
         self.compute_metrics = compute_metrics

@@ -551,3 +551,42 @@ def test_import_is_light():
     heavy = ["matplotlib", "sklearn", "datasets", "accelerate", "transformers", "fastcore"]
     said = subprocess.run([sys.executable, "-c", code % heavy], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------- what is no row, no size, no tokenizer
+
+@pytest.mark.parametrize("call,error,says", [
+    (lambda t: data.default_data_collator(5), TypeError, "a batch should be a list of rows, not 5"),
+    (lambda t: data.default_data_collator({"a": 1}), TypeError, "a batch should be a list of rows"),
+    (lambda t: data.default_data_collator([{"a": 1}, 3]), TypeError, "row 0 is a dict, but row 1 3"),
+    (lambda t: data.default_data_collator([{"x": 1, "label": "good"}]), ValueError, "column 'label' holds text"),
+    (lambda t: data.default_data_collator([{"labels": [1, 2]}, {"labels": [1]}]), ValueError,
+     "column 'labels'.*DataCollatorForTokenClassification pads labels of tokens, DataCollatorForSeq2Seq"),
+    (lambda t: data.DataCollatorWithPadding("bert"), TypeError, "tokenizer should be a tokenizer, not 'bert'"),
+    (lambda t: data.DataCollatorWithPadding(t, padding="max_length", max_length=10**30), ValueError, "max_length=10+ should be from 1 to"),
+    (lambda t: data.DataCollatorWithPadding(t, max_length="8"), TypeError, "max_length should be int or None, not '8'"),
+    (lambda t: data.DataCollatorWithPadding(t, pad_to_multiple_of=0), ValueError, "pad_to_multiple_of=0"),
+    (lambda t: data.DataCollatorForLanguageModeling(t, mlm_probability="x"), TypeError, "mlm_probability should be float"),
+    (lambda t: data.DataCollatorForSeq2Seq(t)([{"input_ids": [2, 3], "labels": 3}]), ValueError, "a list of ids in every row"),
+    (lambda t: data.DataCollatorForMultipleChoice(t)([{"input_ids": 3}]), ValueError, "columns that are no lists"),
+    (lambda t: data.split("abc"), TypeError, "rows should be a list of rows"),
+    (lambda t: data.split([1, 2], test=3.0), ValueError, "test.*from 0 to 1"),
+    (lambda t: data.map_rows([3], dict), TypeError, "a row should be a dict of columns, not 3"),
+    (lambda t: data.map_rows([{}], lambda o: 5), TypeError, "what the function returned should be a dict"),
+    (lambda t: data.map_rows([{}], dict, batched=True, batch_size=0), ValueError, "batch_size=0"),
+    (lambda t: data.group_texts({"a": [[1]]}, 0), ValueError, "block_size=0"),
+    (lambda t: data.to_rows({"a": 3}), TypeError, "column 'a' should be a list"),
+    (lambda t: data.LengthGroupedSampler(0, lengths=[1]), ValueError, "batch_size=0"),
+    (lambda t: data.LengthGroupedSampler(2, lengths=["x"]), ValueError, "lengths="),
+    (lambda t: data.paragraphs(5), TypeError, "text should be str, not 5"),
+])
+def test_wrong_arguments_are_named(bert, call, error, says):
+    with pytest.raises(error, match=says):
+        call(bert[0])
+
+
+def test_a_limit_that_is_no_length_is_harmless(bert):
+    "`max_length=tokenizer.model_max_length` of a tokenizer without one, as people write"
+    ours, theirs = both("DataCollatorWithPadding", bert, max_length=int(1e30))
+    rows = [{"input_ids": [2, 3]}, {"input_ids": [2, 9, 3]}]
+    assert_same(ours(rows), theirs(rows))

@@ -530,7 +530,7 @@ def test_only_skipped_labels_are_an_error(tmp_path):
     (lambda p: tiny(p, data=[{"text": "a"}] * 9).train(), ValueError, "no column of the training data is an argument"),
     (lambda p: tiny(p, data=["a"] * 9).train(), ValueError, "rows of the training data are str"),
     (lambda p: tiny(p, collator=lambda rows: rows).train(), TypeError, "returned list"),
-    (lambda p: tiny(p, collator=3), TypeError, "not a function"),
+    (lambda p: tiny(p, collator=3), TypeError, "data_collator should be a function"),
     (lambda p: T.Trainer(), ValueError, "one of model"),
     (lambda p: T.Trainer(BertModel(BertConfig(**BERT))), ValueError, "has no head"),
     (lambda p: T.Trainer(Tiny(), T.TrainingArguments(str(p), eval_strategy="epoch")), ValueError, "needs eval_dataset"),
@@ -546,6 +546,91 @@ def test_only_skipped_labels_are_an_error(tmp_path):
 def test_errors_name_the_cause(tmp_path, make, error, says):
     with pytest.raises(error, match=says):
         make(tmp_path)
+
+
+@pytest.mark.parametrize("kw,error,says", [
+    (dict(learning_rate="2e-5"), TypeError, "learning_rate should be float, not '2e-5'.*2.0e-5"),
+    (dict(per_device_train_batch_size="8"), TypeError, "per_device_train_batch_size should be int"),
+    (dict(learning_rate=float("nan")), ValueError, "learning_rate=nan must be a finite"),
+    (dict(adam_beta1=2.0), ValueError, "adam_beta1=2.0 must be at most 1"),
+    (dict(seed=2**40), ValueError, "seed=.* must be at most"),
+    (dict(output_dir=5), TypeError, "output_dir should be"),
+    (dict(metric_for_best_model=5), TypeError, "metric_for_best_model should be str or None"),
+    (dict(label_names="labels"), TypeError, "label_names should be list"),
+    (dict(lr_scheduler_kwargs="{x"), ValueError, "lr_scheduler_kwargs=.* is no JSON"),
+    (dict(bf16="false"), TypeError, "bf16 should be bool, not 'false'"),
+])
+def test_settings_of_a_wrong_kind_are_named(kw, error, says):
+    with pytest.raises(error, match=says):
+        T.TrainingArguments(**{"output_dir": "x", **kw})
+
+
+def test_settings_take_what_the_reference_takes(tmp_path):
+    kw = dict(learning_rate=np.float32(0.5), max_steps=np.int64(7), seed=torch.tensor(3), lr_scheduler_kwargs='{"num_cycles": 2}',
+              per_device_train_batch_size=4.0, bf16=0, output_dir=tmp_path, use_cpu=np.True_)
+    a = T.TrainingArguments(**kw)
+    assert (a.learning_rate, a.max_steps, a.seed, a.train_batch_size, a.bf16) == (0.5, 7, 3, 4, False)
+    assert a.lr_scheduler_kwargs == {"num_cycles": 2} == hf.TrainingArguments(str(tmp_path), lr_scheduler_kwargs='{"num_cycles": 2}').lr_scheduler_kwargs
+    assert a.output_dir == str(tmp_path) and a.use_cpu is True and json.loads(a.to_json_string())["seed"] == 3
+
+
+class Silent(Tiny):
+    "Gives something else than a loss"
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x, labels=None):
+        return self.answer(self.net(x))
+
+
+def frozen():
+    return Tiny().requires_grad_(False)
+
+
+@pytest.mark.parametrize("make,error,says", [
+    (lambda p: tiny(p, data={"train": POINTS}).train(), TypeError, r"no list of rows: give one part of it, as data\['train'\]"),
+    (lambda p: tiny(p, data=(o for o in POINTS)).train(), TypeError, "can be read only once"),
+    (lambda p: tiny(p, data="rows").train(), TypeError, "training data is 'rows'"),
+    (lambda p: tiny(p, data=7).train(), TypeError, "training data is 7"),
+    (lambda p: tiny(p, model=frozen()).train(), ValueError, "every parameter of Tiny is frozen"),
+    (lambda p: tiny(p, model=Silent(lambda y: None)).train(), TypeError, "Silent.*gave None"),
+    (lambda p: tiny(p, model=Silent(lambda y: y)).train(), TypeError, r"a tensor of the shape \(8, 2\)"),
+    (lambda p: tiny(p, model=Silent(lambda y: ())).train(), TypeError, r"gave \(\)"),
+    (lambda p: tiny(p, model=Silent(lambda y: {"loss": y.detach().sum()})).train(), TypeError, "no parameter has a part in"),
+    (lambda p: tiny(p, data=[dict(o, label="good") for o in POINTS]).train(), ValueError, "column 'label' holds text .'good'"),
+    (lambda p: T.Trainer("bert-base-uncased"), TypeError, "model should be a model: AutoModelFor"),
+    (lambda p: T.Trainer(Tiny(), {"output_dir": "x"}), TypeError, "args should be TrainingArguments"),
+    (lambda p: tiny(p, callbacks=[5]), TypeError, "callbacks should be a list of callbacks"),
+    (lambda p: tiny(p, callbacks=T.PrinterCallback()), TypeError, "callbacks should be a list of callbacks"),
+    (lambda p: tiny(p).add_callback("x"), TypeError, "a callback should be a TrainerCallback, not 'x'"),
+    (lambda p: tiny(p, metrics=5), TypeError, "compute_metrics should be a function"),
+    (lambda p: tiny(p, metrics=lambda o: {1: 2}).evaluate(), TypeError, "compute_metrics returned dict"),
+    (lambda p: T.Trainer(Tiny(), optimizers=5), TypeError, "optimizers should be a pair"),
+    (lambda p: tiny(p).evaluate({"a": 3}), TypeError, "evaluation data is 3"),
+    (lambda p: tiny(p).evaluate("other"), TypeError, "evaluation data is 'other'"),
+    (lambda p: tiny(p).predict(None), TypeError, "test data is None"),
+    (lambda p: tiny(p).predict(POINTS, ignore_keys=5), TypeError, "ignore_keys should be list or None"),
+    (lambda p: tiny(p).train(resume_from_checkpoint=5), TypeError, "resume_from_checkpoint should be"),
+    (lambda p: tiny(p).train(resume_from_checkpoint=str(p / "gone")), FileNotFoundError, "no folder .*gone' to resume from"),
+    (lambda p: T.EarlyStoppingCallback("x"), TypeError, "early_stopping_patience should be int"),
+    (lambda p: T.set_seed("x"), TypeError, "seed should be int"),
+    (lambda p: T.set_seed(-1), ValueError, "seed=-1"),
+    (lambda p: T.get_scheduler("linear", 5, 1, 2), TypeError, "optimizer should be Optimizer, not 5"),
+])
+def test_what_is_no_data_model_or_callback_is_named(tmp_path, make, error, says):
+    with pytest.raises(error, match=says):
+        make(tmp_path)
+
+
+@pytest.mark.parametrize("empty", [[], {"a": POINTS, "b": []}])
+def test_empty_evaluation_is_told_before_the_first_step(tmp_path, empty):
+    args = T.TrainingArguments(str(tmp_path), use_cpu=True, eval_strategy="epoch", save_strategy="no", disable_tqdm=True)
+    trainer = T.Trainer(Tiny(), args, train_dataset=POINTS, eval_dataset=empty)
+    with pytest.raises(ValueError, match="data is empty"):
+        trainer.train()
+    assert trainer.state.global_step == 0
 
 
 def test_label_out_of_range(tmp_path):
