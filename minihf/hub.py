@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'LOCK_WAIT', 'TEMPORARY', 'SAVES', 'WEIGHT_NAMES', 'HUB_ARGS', 'ASSETS', 'COMMIT', 'LOG_IN', 'DISK_ERRORS',
-           'TOLD', 'FileError', 'shown', 'download_again', 'read_json', 'wait_for_lock', 'folder_lock', 'Save',
+           'TOLD', 'FileError', 'shown', 'download_again', 'read_json', 'wait_for_lock', 'sweep', 'folder_lock', 'Save',
            'saving', 'replacing', 'write_json', 'plain_name', 'impostor', 'read_safetensors', 'needs_safe_torch',
            'refusal', 'load_bin', 'read_tensors', 'apart', 'not_written', 'write_safetensors', 'parse_size',
            'plan_shards', 'with_variant', 'shard_names', 'remove_others', 'save_tensors', 'split_hub_args', 'bundled',
@@ -90,6 +90,20 @@ def wait_for_lock(fd: int, folder) -> bool:
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
+def sweep(folder):
+    "Remove what killed saves left in a folder; only the holder of its lock may."
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        with suppress(OSError):  # a folder, or not ours to remove
+            if TEMPORARY.fullmatch(name):
+                os.remove(path)
+            elif re.fullmatch(r"\.tmp\w{6}", name):  # the safetensors package's own
+                with open(path, "rb") as f:
+                    weights = f.read(9)[8:] == b"{"  # or another program's file
+                if weights:
+                    os.remove(path)
+
+
 @contextmanager
 def folder_lock(folder):
     "Hold the lock of a folder, and sweep what killed saves left. Raises: `OSError`."
@@ -99,9 +113,7 @@ def folder_lock(folder):
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if wait_for_lock(fd, folder):
-            for name in filter(TEMPORARY.fullmatch, os.listdir(folder)):
-                with suppress(OSError):  # a folder, or not ours to remove
-                    os.remove(os.path.join(folder, name))
+            sweep(folder)
         yield
         with suppress(OSError):  # not every file system can flush a folder
             os.fsync(fd)

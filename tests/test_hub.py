@@ -771,6 +771,10 @@ def test_only_our_temporaries_are_swept(pair):
     others = ["a.txt.tmp", ".hidden.tmp", ".x.0123ABCD.tmp", ".cache.incomplete", ".x.0123abcd.tmp.txt"]
     for name in mine + others:
         (pair / name).touch()
+    others.append(".tmpAbC123")
+    (pair / others[-1]).write_text("another program's file")
+    hub.write_safetensors(weights(), pair / "w")
+    (pair / "w").rename(pair / ".tmpXyZ789")  # where the package writes before it renames
     (pair / ".d.0123abcd.tmp").mkdir()
     put(pair / "b.txt")
     assert names(pair) == sorted([*others, ".d.0123abcd.tmp", "a.txt", "b.txt", "config.json"])
