@@ -687,10 +687,6 @@ def find_config(cls, source, config, kwargs: dict) -> tuple:
     if cls.config_class is None:
         name = cls.__name__
         raise TypeError(f"{name} says no config_class: set it, or pass config=.")
-    if config is None and os.path.isfile(source):
-        folder = os.path.dirname(os.path.abspath(source))
-        raise ValueError(f"{source} is a file: give the folder that holds it and its "
-                         f"config.json, {folder!r}; or pass config=, too.")
     read = cls.config_class.from_pretrained
     return read(config or source, return_unused_kwargs=True, **kwargs)
 
@@ -1149,20 +1145,20 @@ TOKENIZE = "a tokenizer makes tensors: model(**tokenizer(text, return_tensors='p
 
 
 def wrong_input(model, args: tuple, kwargs: dict) -> tuple[str, str] | None:
-    "The argument that made a call fail, if one can be seen, and what is wrong with it."
+    "What is wrong with an argument of a call that failed, and the remedy."
     if wrong := misfit(type(model).forward, (model, *args), kwargs):
         name, what = wrong
         made = name in IDS or name == "attention_mask"
         remedy = TOKENIZE if made else f"torch.tensor({name})"
-        return name, f"{what}; {remedy}"
+        return what, remedy
     given = dict(zip(IDS, args[:1])) | kwargs
     for name in IDS:
         x = given.get(name)
         if isinstance(x, Tensor) and x.dtype not in (torch.int32, torch.int64):
-            return name, f"{name} is {x.dtype}, but ids are whole: {name}.long()"
+            return f"{name} is {x.dtype}, not whole numbers", f"write {name}.long()"
         if isinstance(x, Tensor) and x.dim() < 2:
-            shape = tuple(x.shape)
-            return name, f"{name}: {shape} is not (batch, tokens): {name}[None]"
+            what = f"{name} has shape {tuple(x.shape)}, not (batch, tokens)"
+            return what, f"write {name}[None]"
 
 
 class HelpfulModel(ModelEmbeddings):
@@ -1180,10 +1176,9 @@ class HelpfulModel(ModelEmbeddings):
             return super().__call__(*args, **kwargs)
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as e:
             wrong = wrong_input(self, args, kwargs)
-            named = wrong and wrong[0] in str(e) and not isinstance(e, AttributeError)
-            if wrong is None or named:  # nothing to add
+            if wrong is None or wrong[1] in str(e):  # nothing to add
                 raise
-            raise TypeError(wrong[1]) from e
+            raise TypeError("; ".join(wrong)) from e
 
 # %% ../nbs/08_modeling.ipynb #pretrainedmodel-2
 class PreTrainedModel(HelpfulModel):

@@ -121,7 +121,7 @@ def test_which_files(tmp_path, bert):
 
 def test_a_file_in_place_of_a_folder(tmp_path, gpt2):
     file = str(tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match="give the folder"):
+    with pytest.raises(OSError, match="give the folder"):
         GPT2LMHeadModel.from_pretrained(file)
     assert same(GPT2LMHeadModel.from_pretrained(file, config=gpt2.config), gpt2)
     with pytest.raises(ValueError, match="needs config= and state_dict="):
