@@ -623,9 +623,11 @@ def test_a_file_in_place_of_a_folder(tiny):
     for file in (tiny / "vocab.txt", tiny / "config.json"):
         with pytest.raises(NotADirectoryError, match="give the folder"):
             AutoTokenizer.from_pretrained(file)
-    for cls in (AutoConfig, AutoModel, BertModel):
-        with pytest.raises(OSError, match="model.safetensors holds weights: give the folder"):
+    for cls in (AutoConfig, AutoModel, AutoModelForMaskedLM, BertModel):
+        with pytest.raises((OSError, ValueError), match="model.safetensors (holds weights|is a file): give the folder"):
             cls.from_pretrained(tiny / "model.safetensors")
+    with pytest.raises(OSError, match="config.json is a file: give the folder"):
+        AutoModel.from_pretrained(tiny / "config.json")
 
 
 # ---- without a network ----
@@ -744,3 +746,22 @@ def test_text_from_files_is_shown_escaped(tmp_path):
     with pytest.raises(ValueError) as e:
         AutoModel.from_config(NewModelConfig(_name_or_path=evil, auto_map={"AutoModel": "a.B"}))
     assert "\x1b" not in str(e.value)
+
+
+@pytest.mark.parametrize("model", ["minihf/tiny-bert", "minihf/tiny-gpt2"])
+@pytest.mark.parametrize("name", ["PreTrainedTokenizerFast", "TokenizersBackend", "KlingonTokenizer", None])
+def test_folders_with_only_a_tokenizer_json(tmp_path, model, name):
+    "The same ids as the reference, with and without a config.json"
+    import shutil
+
+    import transformers
+    from minihf.hub import local_path
+
+    transformers.AutoTokenizer.from_pretrained(local_path(model)).save_pretrained(tmp_path / "saved")
+    for family in (None, "llama"):
+        folder = put(tmp_path / str(family), "tokenizer_config.json", {"tokenizer_class": name} if name else {})
+        shutil.copy(tmp_path / "saved" / "tokenizer.json", folder)
+        if family:
+            put(folder, "config.json", {"model_type": family})
+        ours, theirs = (m.AutoTokenizer.from_pretrained(folder)("Return a list.", "Unfamiliar ü words")["input_ids"] for m in (auto, transformers))
+        assert ours == theirs
