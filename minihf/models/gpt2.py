@@ -476,8 +476,8 @@ class GPT2DoubleHeadsModel(GPT2LMBase):
     "GPT-2 that writes and chooses among endings."
 
     def __init__(self, config: GPT2Config):
-        config.num_labels = 1  # one score for each choice
         super().__init__(config)
+        config.num_labels = 1  # one score for each choice
         self.multiple_choice_head = GPT2SequenceSummary(config)
         self.post_init()
 
