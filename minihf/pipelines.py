@@ -4,22 +4,23 @@
 
 # %% auto #0
 __all__ = ['logger', 'FILL', 'TOGETHER', 'WINDOW', 'IGNORED', 'FUNCTIONS', 'STRATEGIES', 'NerPipeline', 'ANSWERING', 'WRITING',
-           'SAMPLING', 'READING', 'BEFORE', 'SHOWN', 'SHAPES', 'POOLING', 'TASKS', 'ALIASES', 'REGISTERED', 'PICTURES',
-           'SOUND', 'COMING', 'PIPELINE_REGISTRY', 'stack', 'Batch', 'length', 'collate', 'take', 'split', 'batches',
-           'windows', 'read', 'Steps', 'moved', 'forward', 'plan', 'compute', 'answers', 'pick_device', 'kind_of',
-           'progress', 'stream', 'call', 'save_pipeline', 'show_pipeline', 'Pipeline', 'ChunkPipeline', 'as_rows',
-           'tokenize', 'check_text', 'TextTask', 'PipelineException', 'target_ids', 'filled', 'guesses',
-           'FillMaskPipeline', 'score_function', 'as_pair', 'check_pair', 'classify', 'TextClassificationPipeline',
-           'label_of', 'label_piece', 'label_word', 'tag_of', 'into_words', 'into_groups', 'aggregate', 'find_pieces',
+           'SAMPLING', 'READING', 'BEFORE', 'SHOWN', 'SHAPES', 'KINDS', 'CHATS', 'POOLING', 'TASKS', 'ALIASES',
+           'REGISTERED', 'PICTURES', 'SOUND', 'COMING', 'PIPELINE_REGISTRY', 'stack', 'Batch', 'length', 'collate',
+           'take', 'split', 'batches', 'windows', 'read', 'Steps', 'moved', 'forward', 'plan', 'compute', 'answers',
+           'pick_device', 'without_ignored', 'at_least_one', 'once', 'check_batch_size', 'kind_of', 'progress',
+           'stream', 'call', 'save_pipeline', 'show_pipeline', 'Pipeline', 'ChunkPipeline', 'as_rows', 'tokenize',
+           'check_text', 'TextTask', 'PipelineException', 'target_ids', 'filled', 'guesses', 'FillMaskPipeline',
+           'score_function', 'as_pair', 'check_pair', 'classify', 'TextClassificationPipeline', 'label_of',
+           'label_piece', 'label_word', 'tag_of', 'into_words', 'into_groups', 'aggregate', 'find_pieces',
            'without_overlap', 'word_starts', 'check_strategy', 'check_form', 'join_words', 'token_rows',
            'find_entities', 'check_stride', 'TokenClassificationPipeline', 'span_scores', 'question_rows', 'characters',
-           'best_answers', 'merge_answers', 'as_questions', 'check_question', 'at_least_one',
-           'QuestionAnsweringPipeline', 'parse_labels', 'label_scores', 'hypothesis_rows', 'find_entailment',
-           'ZeroShotClassificationPipeline', 'writing_settings', 'no_chats', 'make_room', 'sort_settings',
-           'prompt_rows', 'write', 'TextGenerationPipeline', 'FeatureExtractionPipeline', 'check_sentences',
-           'unit_vectors', 'SentenceSimilarityPipeline', 'UnknownTask', 'find_task', 'columns_of', 'guess_task',
-           'check_head', 'load_from', 'default_model', 'not_reached', 'load_tokenizer', 'choose_task', 'choose_model',
-           'pipeline', 'register_pipeline', 'Registry', 'KeyDataset', 'KeyPairDataset']
+           'best_answers', 'merge_answers', 'as_questions', 'check_question', 'QuestionAnsweringPipeline',
+           'parse_labels', 'label_scores', 'hypothesis_rows', 'find_entailment', 'ZeroShotClassificationPipeline',
+           'writing_settings', 'no_chats', 'make_room', 'sort_settings', 'prompt_rows', 'write',
+           'TextGenerationPipeline', 'FeatureExtractionPipeline', 'check_sentences', 'unit_vectors',
+           'SentenceSimilarityPipeline', 'UnknownTask', 'find_task', 'columns_of', 'guess_task', 'check_head',
+           'load_from', 'default_model', 'not_reached', 'load_tokenizer', 'choose_task', 'choose_model', 'pipeline',
+           'register_pipeline', 'Registry', 'column', 'KeyDataset', 'KeyPairDataset']
 
 # %% ../nbs/18_pipelines.ipynb #import-difflib
 import difflib
@@ -33,6 +34,8 @@ import torch
 from torch import Tensor
 
 from . import auto
+from .book import checked
+from .generation.logits import need, whole
 from .generation.search import GenerationConfig, accepted
 from .heads import first_token, max_pool, mean_pool
 from .hub import split_hub_args
@@ -146,7 +149,7 @@ def windows(items: Iterable, n: int) -> Iterator[list]:
 
 def read(inputs) -> Iterator:
     "The items of a generator, or of a data set that only knows `[i]` and its length."
-    if hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"):
+    if not hasattr(inputs, "__iter__") and hasattr(inputs, "__len__"):
         return (inputs[i] for i in range(len(inputs)))
     return iter(inputs)
 
@@ -247,21 +250,57 @@ def pick_device(device, model) -> torch.device:
             raise ValueError(f"device={device!r}: this model is spread over several "
                              "devices already (device_map); leave `device` out")
         return model.device
-    if device is None or isinstance(device, int):
+    if device is None or whole(device):
         cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
         kind = f"cuda:{device or 0}" if cuda else "mps" if mps else "cpu"
         return model.device if device is not None and device < 0 else torch.device(kind)
-    device = torch.device(device)
+    try:
+        device = torch.device(device)
+    except (RuntimeError, TypeError) as e:
+        raise ValueError(f"device={device!r:.60} is none: give a GPU's number, -1, \"cpu\", "
+                         "\"cuda:0\" or a torch.device") from e
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device='{device}': torch sees no GPU here; use device='cpu'")
     return device
 
 # %% ../nbs/18_pipelines.ipynb #kind-of
-IGNORED = ("torch_dtype", "dtype", "framework", "num_workers", "binary_output",
-           "use_fast", "args_parser", "feature_extractor", "image_processor",
-           "processor", "modelcard")
+IGNORED = {  # name -> values that change nothing here; None: all
+    "torch_dtype": None, "dtype": None, "num_workers": None, "use_fast": None,
+    "modelcard": None, "framework": (None, "pt"), "binary_output": (None, False),
+    "args_parser": (None,), "feature_extractor": (None,), "image_processor": (None,),
+    "processor": (None,), "video_processor": (None,),
+}
 
 
+def without_ignored(arguments: dict) -> dict:
+    "What a task has to know. Raises: ValueError for what no task of a text does."
+    for name, harmless in IGNORED.items():
+        if name in arguments and harmless is not None:
+            value = arguments[name]
+            good = any(value is x or isinstance(x, str) and value == x for x in harmless)
+            need(good, name, value, f"left out: here it can only be {harmless[-1]!r}")
+    return {k: v for k, v in arguments.items() if k not in IGNORED}
+
+# %% ../nbs/18_pipelines.ipynb #at-least-one
+def at_least_one(numbers: dict):
+    "Raises: ValueError that names the number which is no integer, or below 1."
+    for name in ("top_k", "max_answer_len", "max_seq_len", "max_question_len"):
+        n = numbers.get(name, 1)
+        need(whole(n) and n > 0, name, n, "an integer of at least 1")
+
+
+def once(named: dict, others: dict | None, where: str) -> dict:
+    "Both together. Raises: ValueError for an option that is given in both."
+    if twice := sorted(named.keys() & (others or {}).keys()):
+        raise ValueError(f"{twice} given twice: by name and in {where}")
+    return named | (others or {})
+
+
+def check_batch_size(n):
+    "Raises: ValueError unless `n` rows can be a batch, or it is None."
+    need(n is None or whole(n) and n > 0, "batch_size", n, "an integer of at least 1, or None")
+
+# %% ../nbs/18_pipelines.ipynb #kind-of-2
 def kind_of(inputs) -> str:
     "`one` input, a `list` of them, or a `stream`."
     if isinstance(inputs, (list, tuple)):
@@ -283,7 +322,11 @@ def stream(pipe, inputs, batch_size: int | None, params: tuple, tick=None) -> It
     "Answers in order; inputs are read a window at a time."
     waits = not batch_size and not hasattr(inputs, "__len__")
     ahead = 1 if waits else max(WINDOW, batch_size or 0)
+    start = 0
     for window in windows(read(inputs), (batch_size or 1) if pipe.in_order else ahead):
+        for i, item in enumerate(window, start):
+            pipe.check(item, i)
+        start += len(window)
         yield from answers(pipe, window, batch_size, params, tick)
 
 
@@ -332,14 +375,16 @@ class Pipeline(Steps):
         self.device = pick_device(device, model)
         if model.device != self.device and not getattr(model, "hf_device_map", None):
             model.to(self.device)
+        check_batch_size(batch_size)
+        need(progress_bar in (True, False), "progress_bar", progress_bar, "True or False")
         ids = [getattr(o, "pad_token_id", None) for o in (tokenizer, model.config)]
         self.pads = None not in ids
         self.batch_size, self.progress_bar = batch_size, progress_bar
-        kwargs = {k: v for k, v in kwargs.items() if k not in IGNORED}
-        self.params = self._sanitize_parameters(**kwargs)
+        self.params = self._sanitize_parameters(**without_ignored(kwargs))
 
     def __call__(self, inputs, *, batch_size=None, num_workers=None, **kwargs):
         "Answer one input, a list (with a list), or a stream (with an iterator)."
+        check_batch_size(batch_size)
         given = self._sanitize_parameters(**kwargs)
         params = tuple({**a, **b} for a, b in zip(self.params, given))
         return call(self, inputs, batch_size or self.batch_size, params)
@@ -415,6 +460,8 @@ def target_ids(
     "The token, or first piece, of each word. Raises: ValueError if none is left."
     vocab, found = tokenizer.get_vocab(), {}
     for word in [targets] if isinstance(targets, str) else targets:
+        if not isinstance(word, str):
+            raise TypeError(f"targets should be words, not {word!r:.60}")
         ids = [vocab[word]] if word in vocab else tokenizer.encode(
             word, add_special_tokens=False)
         if word not in vocab:
@@ -454,7 +501,12 @@ def guesses(
 class FillMaskPipeline(TextTask):
     "The most likely words at each mask."
 
-    def _sanitize_parameters(self, top_k=None, targets=None, tokenizer_kwargs=None):
+    @checked
+    def _sanitize_parameters(
+        self, top_k: int | None = None, targets: str | list | None = None,
+        tokenizer_kwargs: dict | None = None
+    ):
+        at_least_one({} if top_k is None else {"top_k": top_k})
         if self.tokenizer.mask_token_id is None:
             self.refuse("its tokenizer has no mask token")
         post = {} if top_k is None else {"top_k": top_k}
@@ -548,8 +600,15 @@ def classify(
 class TextClassificationPipeline(TextTask):
     "The label of a text, or of a pair of texts."
 
-    def _sanitize_parameters(self, function_to_apply=None, top_k="",
-                             return_all_scores=None, **options):
+    @checked
+    def _sanitize_parameters(
+        self, function_to_apply: str | None = None, top_k: int | str | None = "",
+        return_all_scores: bool | None = None, tokenizer_kwargs: dict | None = None,
+        **options
+    ):
+        options = once(options, tokenizer_kwargs, "tokenizer_kwargs")
+        if top_k not in ("", None):
+            need(whole(top_k) and top_k > 0, "top_k", top_k, "at least 1, or None for all")
         post = {} if top_k == "" else {"top_k": top_k, "as_list": True}
         if top_k == "" and return_all_scores is not None:  # the old name: all, unsorted
             post = {"top_k": None if return_all_scores else 1, "as_list": False}
@@ -753,6 +812,7 @@ def check_stride(stride: int | None, strategy: str | None, tokenizer) -> dict:
     if stride is None:
         return {}
     limit = tokenizer.model_max_length
+    need(stride >= 0, "stride", stride, "the number of tokens that windows share, or None")
     if stride >= limit:
         raise ValueError(f"stride={stride} must be less than the {limit} tokens that "
                          "the model takes (tokenizer.model_max_length)")
@@ -768,8 +828,12 @@ class TokenClassificationPipeline(TextTask):
 
     chunks = True  # with a stride
 
-    def _sanitize_parameters(self, ignore_labels=None, aggregation_strategy=None,
-                             stride=None, is_split_into_words=False, delimiter=None):
+    @checked
+    def _sanitize_parameters(
+        self, ignore_labels: list | None = None, aggregation_strategy=None,
+        stride: int | None = None, is_split_into_words: bool = False,
+        delimiter: str | None = None, offset_mapping: None = None
+    ):
         post = {} if ignore_labels is None else {"ignore_labels": ignore_labels}
         if aggregation_strategy is not None:
             post["strategy"] = check_strategy(aggregation_strategy)
@@ -910,24 +974,29 @@ def check_question(item, i: int):
 
 ANSWERING = ("max_answer_len", "handle_impossible_answer", "align_to_words")
 
-
-def at_least_one(numbers: dict):
-    "Raises: ValueError that names the number which is below 1."
-    for name in ("top_k", "max_answer_len"):
-        if numbers.get(name, 1) < 1:
-            raise ValueError(f"{name} must be at least 1, but is {numbers[name]}")
-
 # %% ../nbs/18_pipelines.ipynb #questionansweringpipeline
 class QuestionAnsweringPipeline(TextTask):
     "The span of a context that answers a question."
 
     chunks = True
 
-    def _sanitize_parameters(self, top_k=None, topk=None, **given):
-        given["top_k"] = topk if top_k is None else top_k
+    @checked
+    def _sanitize_parameters(
+        self, top_k: int | None = None, topk: int | None = None,
+        handle_impossible_answer: bool | None = None, align_to_words: bool | None = None,
+        max_answer_len: int | None = None, doc_stride: int | None = None,
+        max_seq_len: int | None = None, max_question_len: int | None = None,
+        padding: str | bool | None = None
+    ):
+        given = dict(
+            top_k=topk if top_k is None else top_k, max_answer_len=max_answer_len,
+            handle_impossible_answer=handle_impossible_answer, doc_stride=doc_stride,
+            align_to_words=align_to_words, max_seq_len=max_seq_len, padding=padding,
+            max_question_len=max_question_len)
         given = {k: v for k, v in given.items() if v is not None}
+        at_least_one(given)
+        need(given.get("doc_stride", 0) >= 0, "doc_stride", doc_stride, "at least 0")
         post = {k: given.pop(k) for k in (*ANSWERING, "top_k") if k in given}
-        at_least_one(post)
         return given, {}, post
 
     def check(self, item, i: int):
@@ -961,6 +1030,8 @@ def parse_labels(labels, template: str) -> list[str]:
         labels = [part.strip() for part in labels.split(",") if part.strip()]
     if not labels:
         raise ValueError('give candidate_labels=["…", "…"]: the labels to choose from')
+    if not all(isinstance(o, str) for o in labels):
+        raise TypeError(f"candidate_labels should be strings, not {list(labels)!r:.60}")
     if template.format(labels[0]) == template:
         raise ValueError(f"hypothesis_template={template!r} has no place for the "
                          "label: write {} there")
@@ -1009,7 +1080,19 @@ class ZeroShotClassificationPipeline(TextTask):
         self.entailment_id = find_entailment(model.config.label2id)
         super().__init__(model, *args, **kwargs)
 
-    def _sanitize_parameters(self, multi_label=None, **pre):
+    @checked
+    def _sanitize_parameters(
+        self, candidate_labels: str | list | None = None,
+        hypothesis_template: str | None = None, multi_label: bool | None = None,
+        multi_class: bool | None = None
+    ):
+        if multi_class is not None:
+            warnings.warn("`multi_class` is the old name of `multi_label`", FutureWarning,
+                          stacklevel=4)
+            multi_label = multi_class if multi_label is None else multi_label
+        named = dict(candidate_labels=candidate_labels,
+                     hypothesis_template=hypothesis_template)
+        pre = {k: v for k, v in named.items() if v is not None}
         return pre, {}, {} if multi_label is None else {"multi_label": multi_label}
 
     def check(self, item, i: int):
@@ -1046,6 +1129,7 @@ def writing_settings(
     model,
     given: dict,  # settings of the call, perhaps a generation_config among them
     pad_id: int | None = None,  # the tokenizer's
+    used: int | None = None,  # tokens of the prompt, if it is known
 ) -> dict:
     "The call's settings, and ours where neither it nor the model's own say anything."
     given = {k: v for k, v in given.items() if v is not None}
@@ -1056,6 +1140,9 @@ def writing_settings(
     added = {k: v for k, v in ours.items() if k not in known}
     if "max_length" in known:
         added.pop("max_new_tokens", None)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if None not in (limit, used) and "max_new_tokens" in added:  # nobody asked for them
+        added["max_new_tokens"] = max(1, min(added["max_new_tokens"], limit + 1 - used))
     if not (known | added).get("do_sample"):
         added = {k: v for k, v in added.items() if k not in SAMPLING}
     if given.get("generation_config") is None:
@@ -1084,23 +1171,37 @@ def make_room(row: dict, new: int, limit: int) -> dict:
 
 # %% ../nbs/18_pipelines.ipynb #wanted
 READING = ("add_special_tokens", "padding", "truncation", "max_length")  # tokenizer's
-BEFORE = {*READING, "prefix", "handle_long_generation", "tokenizer_encode_kwargs"}
+BEFORE = {*READING, "prefix", "handle_long_generation", "tokenizer_encode_kwargs",
+          "tokenizer_kwargs"}
 BEFORE -= {"max_length"}  # which `generate` wants as well
 SHOWN = ("clean_up_tokenization_spaces", "skip_special_tokens")
 SHAPES = ("return_full_text", "return_tensors", "return_text")
+KINDS = {"TENSORS": "ids", "NEW_TEXT": "new", "FULL_TEXT": "full"}  # return_type
+CHATS = ("tools", "documents", "continue_final_message")
 
 
 def sort_settings(how: dict, tokenizer) -> tuple[dict, dict]:
     "Settings, and how answers are shown. Raises: ValueError for two shapes of answers."
     wishes = {k: how[k] for k in SHAPES if how.get(k) is not None}
+    for name in CHATS:
+        need(how.get(name) is None, name, how.get(name), "left out: it is for chats")
+    for name in (*SHAPES, *SHOWN):
+        need(how.get(name) in (None, True, False), name, how.get(name), "True or False")
+    kind = getattr(how.get("return_type"), "name", how.get("return_type"))
+    need(kind is None or kind in KINDS, "return_type", kind, f"one of {list(KINDS)}")
+    if kind is not None:  # it goes before the others
+        wishes = {}
     if len(wishes) > 1:
         raise ValueError(f"{' and '.join(wishes)} exclude each other: give one of them")
     post = {k: how[k] for k in SHOWN if k in how}
-    if "return_tensors" in wishes:
+    if kind is not None:
+        post["shape"] = KINDS[kind]
+    elif "return_tensors" in wishes:
         post["shape"] = "ids"
     elif "return_full_text" in wishes:
         post["shape"] = "full" if wishes["return_full_text"] else "new"
-    rest = {k: v for k, v in how.items() if k not in (*SHAPES, *SHOWN, "stop_sequence")}
+    others = *SHAPES, *SHOWN, *CHATS, "return_type", "stop_sequence"
+    rest = {k: v for k, v in how.items() if k not in others}
     if how.get("stop_sequence"):
         rest |= {"stop_strings": how["stop_sequence"], "tokenizer": tokenizer}
     return rest, post
@@ -1108,14 +1209,15 @@ def sort_settings(how: dict, tokenizer) -> tuple[dict, dict]:
 # %% ../nbs/18_pipelines.ipynb #write
 def prompt_rows(
     pipe, items: list[str], prefix: str = "", handle_long_generation: str | None = None,
-    tokenizer_encode_kwargs: dict | None = None, **how,
+    tokenizer_encode_kwargs: dict | None = None, tokenizer_kwargs: dict | None = None,
+    **how,
 ) -> list[list[dict]]:
     "The rows of prompts; `how`: settings of `generate`, some are the tokenizer's too."
     if handle_long_generation not in (None, "hole"):
         raise ValueError(f"handle_long_generation={handle_long_generation!r} is "
                          "unknown: None or 'hole'")
     options = {k: how[k] for k in READING if how.get(k) is not None}
-    options |= tokenizer_encode_kwargs or {}
+    options |= once(tokenizer_encode_kwargs or {}, tokenizer_kwargs, "tokenizer_kwargs")
     rows = tokenize(pipe.tokenizer, [prefix + t for t in items], **options)
     known = writing_settings(pipe.model, how)
     before = tokenize(pipe.tokenizer, [prefix], add_special_tokens=False)[0]
@@ -1133,7 +1235,7 @@ def write(pipe, batch: Batch, how: dict) -> dict:
     start, b = ids.shape[1], len(ids)
     if start == 0:
         ids = mask = None
-    settings = writing_settings(pipe.model, how, pipe.tokenizer.pad_token_id)
+    settings = writing_settings(pipe.model, how, pipe.tokenizer.pad_token_id, start)
     for name in ("max_length", "min_length"):  # which do not count the prefix
         if settings.get(name) is not None:
             settings[name] += batch["prefix"][0]
@@ -1148,6 +1250,11 @@ class TextGenerationPipeline(TextTask):
     side, in_order = "left", True  # texts grow on the right; random numbers go by order
 
     def _sanitize_parameters(self, **how):
+        texts = dict.fromkeys(("prefix", "handle_long_generation"), (str, "a string"))
+        dicts = dict.fromkeys(("tokenizer_kwargs", "tokenizer_encode_kwargs"), (dict, "a dict"))
+        for name, (kind, rule) in {**texts, **dicts}.items():
+            value = how.get(name)
+            need(value is None or isinstance(value, kind), name, value, rule)
         how, post = sort_settings(how, self.tokenizer)
         return how, {k: v for k, v in how.items() if k not in BEFORE}, post
 
@@ -1181,12 +1288,15 @@ class TextGenerationPipeline(TextTask):
 class FeatureExtractionPipeline(TextTask):
     "The vector of every token."
 
-    def _sanitize_parameters(self, return_tensors=None, tokenize_kwargs=None, **named):
-        others = tokenize_kwargs or {}
-        if twice := sorted(named.keys() & others.keys()):
-            raise ValueError(f"{twice} given twice: by name and in tokenize_kwargs")
+    @checked
+    def _sanitize_parameters(
+        self, return_tensors: bool | None = None, tokenize_kwargs: dict | None = None,
+        tokenizer_kwargs: dict | None = None, **named
+    ):
+        named = once(named, tokenize_kwargs, "tokenize_kwargs")
+        named = once(named, tokenizer_kwargs, "tokenizer_kwargs")
         post = {} if return_tensors is None else {"return_tensors": return_tensors}
-        return named | others, {}, post
+        return named, {}, post
 
     def _forward(self, batch: Batch) -> dict:
         x = next(iter(self.run_model(batch).values()))  # (b, s, d), or a head's scores
@@ -1223,8 +1333,12 @@ class SentenceSimilarityPipeline(TextTask):
 
     chunks = True
 
-    def _sanitize_parameters(self, pooling: str | None = None, **tokenizer_kwargs):
-        return tokenizer_kwargs, {} if pooling is None else {"pooling": pooling}, {}
+    @checked
+    def _sanitize_parameters(
+        self, pooling: str | None = None, tokenizer_kwargs: dict | None = None, **named
+    ):
+        named = once(named, tokenizer_kwargs, "tokenizer_kwargs")
+        return named, {} if pooling is None else {"pooling": pooling}, {}
 
     def check(self, item, i: int):
         check_sentences(item, i)
@@ -1383,12 +1497,16 @@ def not_reached(task: str, name: str, e: OSError) -> OSError:
 
 def load_tokenizer(tokenizer, model, named, config, kwargs: dict):
     "The tokenizer, or the one of the model's name. Raises: ValueError."
-    source = tokenizer or named or (config if isinstance(config, str) else None)
-    source = source or getattr(model, "name_or_path", None)
-    if source is None or source == "":
+    source = tokenizer if tokenizer is not None else named
+    if source is None:
+        source = config if isinstance(config, str) else getattr(model, "name_or_path", None)
+    if source is None or isinstance(source, str) and not source:
         raise ValueError("this model does not say where it is from, so its tokenizer "
                          "is unknown: give tokenizer=…, an object or a name")
-    if not isinstance(source, str) and not hasattr(source, "__fspath__"):
+    if not isinstance(source, (str, os.PathLike)):
+        if not hasattr(source, "convert_ids_to_tokens"):
+            raise TypeError("tokenizer should be a tokenizer, a folder or a name, not "
+                            f"{source!r:.60}")
         return source
     config = config if isinstance(config, auto.PretrainedConfig) else None
     return auto.AutoTokenizer.from_pretrained(source, config=config, **kwargs)
@@ -1427,6 +1545,7 @@ def choose_model(task: str, row: tuple, model, config, hub: dict, how: dict) -> 
     return model, None, hub
 
 # %% ../nbs/18_pipelines.ipynb #pipeline-2
+@checked
 def pipeline(
     task: str | None = None,  # as in `TASKS`; None: what the model's head says
     model=None,  # a model, a folder, or a name; None: the task's default
@@ -1441,13 +1560,15 @@ def pipeline(
     token=None,  # for private models
     trust_remote_code: bool | None = None,  # may code of the checkpoint be run?
     model_kwargs: dict | None = None,  # for the model's from_pretrained
-    pipeline_class=None,  # your own, in place of the task's
+    pipeline_class: type | None = None,  # your own, in place of the task's
     **kwargs,  # arguments of the pipeline: batch_size, top_k, …; and of the Hub
 ) -> Pipeline:
     "A ready pipeline. Raises: UnknownTask, ValueError, OSError that say what to pass."
     hub, kwargs = split_hub_args({**kwargs, "revision": revision, "token": token})
     hub["trust_remote_code"] = trust_remote_code
-    how = {"dtype": torch_dtype or dtype, **(model_kwargs or {})}
+    how = {"dtype": dtype if torch_dtype is None else torch_dtype, **(model_kwargs or {})}
+    without_ignored(kwargs)
+    check_batch_size(kwargs.get("batch_size"))
     how |= {} if device_map is None else {"device_map": device_map}
     task, row = choose_task(task, model, config, tokenizer, hub)
     model, name, hub = choose_model(task, row, model, config, hub, how)
@@ -1488,6 +1609,15 @@ class Registry:
 PIPELINE_REGISTRY = Registry()
 
 # %% ../nbs/18_pipelines.ipynb #keydataset
+def column(row: Mapping, i: int, key: str):
+    "One entry of row `i`. Raises: ValueError if it has no such key."
+    try:
+        return row[key]
+    except (KeyError, TypeError, IndexError) as e:
+        keys = list(row) if isinstance(row, Mapping) else f"a {type(row).__name__}"
+        raise ValueError(f"row {i} has no {key!r}: it has {keys!r:.80}") from e
+
+
 class KeyDataset:
     "One column of a data set of dicts."
 
@@ -1498,7 +1628,7 @@ class KeyDataset:
         return len(self.dataset)
 
     def __getitem__(self, i):
-        return self.dataset[i][self.key]
+        return column(self.dataset[i], i, self.key)
 
 
 class KeyPairDataset(KeyDataset):
@@ -1509,4 +1639,4 @@ class KeyPairDataset(KeyDataset):
 
     def __getitem__(self, i):
         row = self.dataset[i]
-        return dict(zip(("text", "text_pair"), (row[k] for k in self.keys)))
+        return dict(zip(("text", "text_pair"), (column(row, i, k) for k in self.keys)))
