@@ -429,7 +429,7 @@ def test_question_answering_streams_and_offsets(qa, questions):
 @pytest.mark.parametrize("args, kwargs, match", [
     ([{"question": "so"}], {}, "with context not empty"), ([], dict(question="so", context=""), "context not empty"),
     ([], dict(question="so"), "give question=… and context"), ([], dict(question=["so"], context=["a", "b"]), "1 questions, but 2 contexts"),
-    ([], dict(question="so", context="a", top_k=0), "top_k must be at least 1, but is 0"),
+    ([], dict(question="so", context="a", top_k=0), "`top_k` must be an integer of at least 1, but is 0"),
     ([], dict(question="so", context="a", max_answer_len=0), "max_answer_len"),
     ([], dict(question="so", context="a", doc_stride=50, max_seq_len=40), "doc_stride=50 is larger than max_seq_len=40")])
 def test_question_answering_refuses(qa, args, kwargs, match):
