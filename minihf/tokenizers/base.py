@@ -11,7 +11,7 @@ __all__ = ['logger', 'LETTER', 'SPACE', 'SPACES', 'CLEAN', 'ADDING', 'PADDING', 
            'from_flat', 'mask_rows', 'from_bytes', 'filled', 'even_length', 'columns_as_tensors', 'columns_as_lists',
            'check_kind', 'to_tensor', 'Pieces', 'Encoding', 'frame', 'pad_encoding', 'CharSpan', 'TokenSpan',
            'word_span', 'token_at', 'whole', 'BatchEncoding', 'clean_up', 'check_id', 'as_lists', 'id_lists',
-           'refuse_ids', 'fold_places', 'locate', 'Vocabulary', 'text_ids', 'quick_ids', 'extend', 'text_pieces',
+           'plain_ids', 'fold_places', 'locate', 'Vocabulary', 'text_ids', 'quick_ids', 'extend', 'text_pieces',
            'word_ids_of', 'word_pieces', 'Plan', 'choice', 'resolve', 'no_pad_token', 'check_plan', 'refuse_unknown',
            'is_pair', 'no_text', 'check_texts', 'sort_inputs', 'Layout', 'room', 'keep', 'single_rows', 'pair_row',
            'trim', 'window_rows', 'wanted_columns', 'columns_of', 'quick_columns', 'WordPieces', 'is_skipped',
@@ -417,8 +417,8 @@ def check_kind(kind):
     kind = getattr(kind, "value", kind)
     if not isinstance(kind, str) or kind not in ("pt", "np"):
         raise ValueError(
-            f"return_tensors={kind!r:.60}: this library makes PyTorch tensors ('pt') and "
-            "NumPy arrays ('np'); leave it out for lists"
+            f"return_tensors={kind!r:.60}: this library makes PyTorch tensors ('pt') "
+            "and NumPy arrays ('np'); leave it out for lists"
         )
     return kind
 
@@ -441,8 +441,8 @@ def to_tensor(rows, kind: str, name: str = "input_ids"):
         if name == "input_ids":
             raise
         raise ValueError(
-            f"the column {name!r} cannot become one tensor: {e}. Padding leaves it as it "
-            "is: remove the column, or let a collator pad labels: "
+            f"the column {name!r} cannot become one tensor: {e}. Padding leaves it as "
+            "it is: remove the column, or let a collator pad labels: "
             "DataCollatorForTokenClassification, DataCollatorForSeq2Seq"
         ) from e
 
@@ -757,25 +757,25 @@ def id_lists(ids) -> list:
             raise TypeError(f"ids must be whole numbers or lists of them, not {kind}")
         ids = list(ids)
     ids = as_lists(ids)
-    batched = bool(ids) and isinstance(ids[0], (list, tuple))
-    for i, row in enumerate(ids if batched else [ids]):
-        try:
-            good = type(sum(row)) is int or type(operator.index(sum(row))) is int
-        except TypeError:
-            good = False
-        if not good:
-            refuse_ids(f"row {i}" if batched else "the ids", row)
-    return ids
+    if ids and isinstance(ids[0], (list, tuple)):
+        return [plain_ids(f"row {i}", row) for i, row in enumerate(ids)]
+    return plain_ids("the ids", ids)
 
 
-def refuse_ids(where: str, row):
-    "Raise the TypeError for a row that has something else than ids in it."
-    items = row if isinstance(row, (list, tuple)) else [row]
-    wrong = next((o for o in items if not hasattr(o, "__index__")), row)
-    raise TypeError(
-        f"{where} must hold whole numbers, not {wrong!r:.60}, {type(wrong).__name__}; "
-        "of scores, take scores.argmax(-1) first"
-    )
+def plain_ids(where: str, row) -> list[int]:
+    "A row of ids, with NumPy's numbers as Python's. Raises: TypeError."
+    try:
+        if type(sum(row)) is int:
+            return row if isinstance(row, list) else list(row)
+    except TypeError:  # not all are numbers
+        pass
+    for o in row if isinstance(row, (list, tuple)) else [row]:
+        if not hasattr(o, "__index__"):
+            raise TypeError(
+                f"{where} must hold whole numbers, not {o!r:.60} ({type(o).__name__}); of "
+                "scores, take scores.argmax(-1) first"
+            )
+    return [*map(operator.index, row)]
 
 # %% ../../nbs/04_tokenizers.base.ipynb #fold-places
 def fold_places(part: str, start: int, folds) -> int | list[int]:
@@ -836,7 +836,7 @@ class Vocabulary:
         return form
 
     def add(self, token: AddedToken, form: str, index: int | None = None) -> bool:
-        "Add a token, or give a known one other flags; `index`: a file's id. Any change?"
+        "Add a token, or change its flags; `index`: a file's id. Is anything new?"
         with ADDING:
             known = self.id(token.content)
             if not form or self.added.get(known) == token:
@@ -904,9 +904,8 @@ def quick_ids(texts, splitter, vocabulary: Vocabulary, plain=()) -> list[list[in
     split, begins = splitter.encode, vocabulary.raw.begins()
     if begins is None:
         return list(map(split, texts))
-    search = begins.search
-    slow = partial(text_ids, splitter=splitter, vocabulary=vocabulary, plain=plain)
-    return [slow(o) if search(o) else split(o) for o in texts]
+    search, known = begins.search, (splitter, vocabulary, plain)
+    return [text_ids(o, *known) if search(o) else split(o) for o in texts]
 
 # %% ../../nbs/04_tokenizers.base.ipynb #extend-2
 def extend(out: Pieces, ids, spans, in_words, place, tokens):
@@ -1020,16 +1019,16 @@ def no_pad_token() -> ValueError:
 
 def check_plan(plan: Plan, pad_id: int | None) -> Plan:
     "The plan, if it can be carried out. Raises: ValueError."
-    if plan.padding and pad_id is None:
-        raise no_pad_token()
-    both = plan.multiple and plan.padding and plan.truncation
-    if both and plan.max_length % plan.multiple:
-        why = f"is not a multiple of pad_to_multiple_of={plan.multiple}"
-        raise ValueError(f"max_length={plan.max_length} {why}")
-    size = plan.max_length if plan.padding == "max_length" else 0
-    for name, n in (("max_length", size), ("pad_to_multiple_of", plan.multiple or 0)):
-        if n > LONGEST_ROW and plan.padding:
-            raise ValueError(f"{name}={n}: no memory holds rows of that length")
+    if plan.padding:
+        if pad_id is None:
+            raise no_pad_token()
+        if plan.multiple and plan.truncation and plan.max_length % plan.multiple:
+            why = f"is not a multiple of pad_to_multiple_of={plan.multiple}"
+            raise ValueError(f"max_length={plan.max_length} {why}")
+        size = plan.max_length if plan.padding == "max_length" else 0
+        if max(size, plan.multiple or 0) > LONGEST_ROW:
+            name = "max_length" if size > LONGEST_ROW else "pad_to_multiple_of"
+            raise ValueError(f"{name} is so large that no memory holds such a row")
     if plan.side not in ("left", "right"):
         raise ValueError(f"padding_side={plan.side!r:.60}: use 'left' or 'right'")
     return plan
@@ -1094,7 +1093,7 @@ def check_texts(texts, words: bool, where: str = "text"):
             )
 
 # %% ../../nbs/04_tokenizers.base.ipynb #sort-inputs
-def sort_inputs(text, text_pair, words: bool) -> tuple:  # a batch?, texts, pairs or None
+def sort_inputs(text, text_pair, words: bool) -> tuple:  # batch?, texts, pairs or None
     """Tell one text, a batch of texts and a batch of pairs apart.
 
     Raises: TypeError for what is no text, ValueError if the batches differ in size.
@@ -1283,7 +1282,9 @@ class WordPieces:
             ids = list(filterfalse(self.skipped.__getitem__, ids))
         text = "".join(map(self.said.__getitem__, ids))
         first = next((i for i in ids if i in self.vocabulary.tokens), None)
-        return "" if first is None else self.begun[first] + text[len(self.said[first]) :]
+        if first is None:
+            return ""
+        return self.begun[first] + text[len(self.said[first]) :]
 
     def join(self, tokens: list[str]) -> str:
         "The text of tokens"
@@ -1452,7 +1453,8 @@ def run(t, text, text_pair, plan: Plan, options: dict) -> BatchEncoding:
     names = wanted_columns(options, t.model_input_names)
     full = (plan.stride and plan.truncation) or not SIMPLE.issuperset(names)
     try:
-        refuse_halves(texts, pairs, plan.words)
+        if plan.words or not "".join(chain(texts, filter(None, pairs or ()))).isascii():
+            refuse_halves(texts, pairs, plan.words)
         if full:
             overflow = "overflow_to_sample_mapping" in names
             make, source = full_rows(t, texts, pairs, plan, overflow)
@@ -1542,7 +1544,6 @@ def call_with_target(t, options: dict) -> BatchEncoding:
     return out
 
 
-@explained
 def encode(self, text, text_pair=None, add_special_tokens: bool = True, **kwargs):
     "The ids alone; takes the arguments of the call"
     plain = isinstance(text, str) and isinstance(add_special_tokens, bool)
@@ -1630,10 +1631,11 @@ def decode(
     **unknown,
 ) -> str | list[str]:  # a text, or a text per row of a batch
     "Turn ids back into text; ids that no token has are left out. Raises: TypeError."
-    refuse_unknown(unknown, "decode")
+    if unknown:
+        refuse_unknown(unknown, "decode")
     ids, clean = id_lists(token_ids), clean_up_tokenization_spaces
     clean = self.clean_up_tokenization_spaces if clean is None else clean
-    batched = bool(ids) and isinstance(ids[0], (list, tuple))
+    batched = bool(ids) and isinstance(ids[0], list)
     say = self.kind.text if spaces_between_special_tokens else partial(close_text, self)
     texts = [say(o, skip_special_tokens) for o in (ids if batched else [ids])]
     texts = list(map(clean_up, texts)) if clean else texts
@@ -1857,7 +1859,8 @@ def changed(self):
 # %% ../../nbs/04_tokenizers.base.ipynb #pretrainedtokenizer-2
 def check_strings(name: str, tokens) -> list[str]:
     "`tokens`, if they are a list of strings. Raises: TypeError."
-    if isinstance(tokens, (str, bytes, Mapping)) or not isinstance(tokens, Iterable):
+    many = isinstance(tokens, Iterable) and getattr(tokens, "ndim", 1) > 0
+    if isinstance(tokens, (str, bytes, Mapping)) or not many:
         raise TypeError(f"{name} must be a list of strings, not {tokens!r:.60}")
     for i, token in enumerate(tokens := list(tokens)):
         if not isinstance(token, str):
@@ -1921,8 +1924,8 @@ def build_inputs(self, token_ids_0, token_ids_1=None) -> list[int]:
 def create_segments(self, token_ids_0, token_ids_1=None) -> list[int]:
     "The segments of what `build_inputs_with_special_tokens` makes"
     template = self.layouts[token_ids_1 is not None, True].template
-    one, two = id_lists(token_ids_0), () if token_ids_1 is None else id_lists(token_ids_1)
-    return segment_ids(template, len(one), len(two))
+    m = 0 if token_ids_1 is None else len(id_lists(token_ids_1))
+    return segment_ids(template, len(id_lists(token_ids_0)), m)
 
 # %% ../../nbs/04_tokenizers.base.ipynb #special-mask
 @explained
@@ -1944,10 +1947,11 @@ def texts_of(text_iterator):
     try:
         items = enumerate(text_iterator)
     except TypeError:
-        raise TypeError(f"text_iterator yields no texts: {text_iterator!r:.60}") from None
+        kind = type(text_iterator).__name__
+        raise TypeError(f"text_iterator yields no texts: it is a {kind}") from None
     for i, o in items:
-        for text in [o] if isinstance(o, str) else check_strings(f"text_iterator, item {i}", o):
-            yield text
+        name = f"text_iterator, item {i}"
+        yield from [o] if isinstance(o, str) else check_strings(name, o)
 
 
 @explained
@@ -2227,7 +2231,7 @@ def read_tokenizer_json(cls, path) -> dict:
     except ValueError as e:
         raise FileError(f"{path}: {e}") from e
     except (KeyError, TypeError, AttributeError, StopIteration, IndexError) as e:
-        raise unusable(path, f"a part lacks something or is malformed: {e!r:.80}") from e
+        raise unusable(path, f"a part is incomplete or malformed: {e!r:.80}") from e
     if cls.family == "BPE":
         found.pop("unk_token", None)  # the class has its own
     return found | rest
@@ -2277,8 +2281,8 @@ PRIVATE = {  # keys that mean something to one library or one machine only
     "processor_class", "verbose", "init_inputs", "slow_tokenizer_class",
 }
 CALLERS = {  # settings that only the caller may give: files, and what replaces them
-    "vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object",
-    "patterns", "file_template", "added_tokens_file", "chat_template_file", "spm_file",
+    "vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "patterns",
+    "tokenizer_object", "file_template", "added_tokens_file", "chat_template_file", "spm_file",
     "sentencepiece_model_file", "ignore_merges",
 }
 
@@ -2411,7 +2415,7 @@ def load(
     refuse_unknown(dict.fromkeys(refused), "from_pretrained")
     name = pretrained_model_name_or_path
     if not isinstance(name, (str, os.PathLike)):
-        raise TypeError(f"the first argument should be a name or path, not {name!r:.60}")
+        raise TypeError(f"from_pretrained takes a name or a path, not {name!r:.60}")
     name = os.fspath(name)
     found = read_folder(cls, name, hub)
     if kwargs.keys() & {"add_bos_token", "add_eos_token"}:  # instead of the file's
@@ -2446,9 +2450,8 @@ def settings_json(t) -> dict:
         del out["chat_template"]
     added = sorted(list(t.added_tokens_decoder.items()))
     out["added_tokens_decoder"] = {str(i): asdict(o) for i, o in added}
-    name = type(t).__name__
-    out["tokenizer_class"] = "PreTrainedTokenizerFast" if type(t).family is None else name
-    return out
+    name = type(t).__name__ if type(t).family else "PreTrainedTokenizerFast"
+    return out | {"tokenizer_class": name}
 
 
 def is_json(value) -> bool:
@@ -2560,7 +2563,7 @@ class PreTrainedTokenizer:
     start, changed = start, changed
 
     # --- the vocabulary
-    vocab_size = property(lambda self: len(self.vocabulary.base))  # without added tokens
+    vocab_size = property(lambda self: len(self.vocabulary.base))  # without added
     vocab = property(lambda self: self.get_vocab())
     added_tokens_encoder = property(lambda self: self.get_added_vocab())
     added_tokens_decoder = property(lambda self: self.vocabulary.added)
@@ -2716,11 +2719,12 @@ def check_flags(own: dict):
         check_strings("never_split", own["never_split"])
     errors = own.get("errors", "replace")
     if not isinstance(errors, str):
-        raise TypeError(f"errors should be a name such as 'replace', not {errors!r:.60}")
+        raise TypeError(f"errors should be text such as 'replace', not {errors!r:.60}")
     try:
         codecs.lookup_error(errors)
     except LookupError:
-        raise ValueError(f"errors={errors!r:.60}: use 'replace', 'strict' or 'ignore'") from None
+        known = "'replace', 'strict' or 'ignore'"
+        raise ValueError(f"errors={errors!r:.60}: use {known}") from None
 
 # %% ../../nbs/04_tokenizers.base.ipynb #bert-backend
 def bert_backend(vocab, unk_token: str, own: dict, settings: dict) -> WordPiece:
