@@ -60,13 +60,8 @@ from minihf.hub import (
     split_hub_args,
     write_json,
 )
-from minihf.tokenizers.bpe import (
-    ByteLevelBPE,
-    read_merges,
-    read_model,
-    read_pre_tokenizer,
-    token_bytes,
-)
+from .bpe import ByteLevelBPE, read_merges, token_bytes
+from .bpe import read_parts as read_bpe_parts
 from .wordpiece import Memo, WordPiece, read_parts, spell
 
 logger = logging.getLogger(__name__)
@@ -772,8 +767,8 @@ def plain_ids(where: str, row) -> list[int]:
     for o in row if isinstance(row, (list, tuple)) else [row]:
         if not hasattr(o, "__index__"):
             raise TypeError(
-                f"{where} must hold whole numbers, not {o!r:.60} ({type(o).__name__}); of "
-                "scores, take scores.argmax(-1) first"
+                f"{where} must hold whole numbers, not {o!r:.60} ({type(o).__name__}); "
+                "of scores, take scores.argmax(-1) first"
             )
     return [*map(operator.index, row)]
 
@@ -2158,12 +2153,7 @@ def check_step(step, key: str, path, depth: int = 0):
 # %% ../../nbs/04_tokenizers.base.ipynb #check-model-2
 def read_wordpiece(parts: dict) -> dict:
     "The arguments of `BertTokenizer`. Raises: ValueError for foreign parts."
-    out, decoder = read_parts(parts), parts.get("decoder") or {}
-    if decoder.get("prefix", out["prefix"]) != out["prefix"]:
-        raise ValueError(
-            f"the decoder's prefix {decoder['prefix']!r:.20} is not supported: the "
-            f"model has {out['prefix']!r:.20}"
-        )
+    out = read_parts(parts)
     out["do_lower_case"] = out.pop("lowercase")
     out["tokenize_chinese_chars"] = out.pop("handle_chinese_chars")
     return out
@@ -2171,22 +2161,17 @@ def read_wordpiece(parts: dict) -> dict:
 
 def read_bytes(parts: dict) -> dict:
     "The arguments of `GPT2Tokenizer`. Raises: ValueError for foreign parts."
-    if steps := steps_of(parts.get("normalizer"), "normalizers"):
-        raise ValueError(
-            f"the normalizer {steps[0]['type']!r:.60} is not supported beside "
-            "byte-level BPE; known: none. Without it, texts would get other ids"
-        )
     for step in steps_of(parts.get("decoder"), "decoders"):
         if step["type"] != "ByteLevel":
             raise ValueError(f"the decoder {step['type']!r:.60} is not ByteLevel")
-    out = read_model(parts["model"]) | read_pre_tokenizer(parts.get("pre_tokenizer"))
+    out = read_bpe_parts(parts)
     template = read_post_processor(parts.get("post_processor"))
     single = template.single if template else [("$A", 0)]
     out["add_bos_token"] = single[0][0] != "$A"
     out["add_eos_token"] = single[-1][0] != "$A"
     return out
 
-# %% ../../nbs/04_tokenizers.base.ipynb #berttokenizer
+
 def read_added(parts: dict) -> dict:
     "Added tokens, sides and the template of a `tokenizer.json`."
     added = {o["id"]: read_token(o) for o in parts.get("added_tokens") or ()}
@@ -2282,7 +2267,8 @@ PRIVATE = {  # keys that mean something to one library or one machine only
 }
 CALLERS = {  # settings that only the caller may give: files, and what replaces them
     "vocab", "merges", "vocab_file", "merges_file", "tokenizer_file", "patterns",
-    "tokenizer_object", "file_template", "added_tokens_file", "chat_template_file", "spm_file",
+    "tokenizer_object", "file_template", "added_tokens_file", "chat_template_file",
+    "spm_file", "normalizer",
     "sentencepiece_model_file", "ignore_merges",
 }
 
@@ -2803,7 +2789,8 @@ def gpt2_backend(vocab, merges, own: dict, settings: dict) -> ByteLevelBPE:
     for o in merges or ():
         if not isinstance(o, str) and [*map(type, o)] != [str, str]:
             raise TypeError(f"a merge should be a pair of tokens, not {o!r:.60}")
-    rare = {k: settings.pop(k) for k in ("patterns", "ignore_merges") if k in settings}
+    rare = "patterns", "ignore_merges", "normalizer"
+    rare = {k: settings.pop(k) for k in rare if k in settings}
     how = own["add_prefix_space"], own["errors"]
     return ByteLevelBPE(vocab, merges or [], *how, **rare)
 
