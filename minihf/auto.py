@@ -149,7 +149,7 @@ def family_in_name(source) -> str | None:
         if found := [family for family in families if family in part]:
             return found[0]
 
-
+# %% ../nbs/16_auto.ipynb #model-type-of-2
 def model_type_of(
     data: dict,  # a parsed config.json
     source,  # where it is from: its name may tell, too
@@ -365,7 +365,7 @@ def find_model_class(
 PRIVATE = ("_from_auto", "_commit_hash")  # the reference passes them about
 MODEL_ONLY = ("dtype", "torch_dtype", "quantization_config")  # a config has them, too
 
-
+# %% ../nbs/16_auto.ipynb #load-model-2
 @checked
 def load_model(
     task: str,
@@ -525,7 +525,7 @@ def tokenizer_named(name: str, source) -> type:
         )
     return load(names[short], short) if isinstance(names[short], str) else names[short]
 
-
+# %% ../nbs/16_auto.ipynb #tokenizer-for
 def tokenizer_for(config) -> type:  # `config` is a config class
     "The tokenizer class that belongs to a config class."
     if config in TOKENIZERS:

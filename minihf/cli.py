@@ -329,7 +329,7 @@ def one_line(e: BaseException) -> str:
         return text or type(e).__name__
     return f"{type(e).__name__}: {text} (MINIHF_TRACEBACK=1 shows where)"
 
-
+# %% ../nbs/22_cli.ipynb #main-2
 @checked
 def main(argv: list[str] | None = None) -> int:
     "Run the command line; returns the exit status. What goes wrong is one line."

@@ -611,7 +611,7 @@ def count_parameters(config) -> int:
     tables = ("vocab_size", "max_position_embeddings", "type_vocab_size", "num_labels")
     return (sum(map(size, tables)) + layers * (4 * d + 2 * inner)) * d
 
-
+# %% ../nbs/05_config.ipynb #check-quantized
 def check_quantized(config):
     "Raises: ValueError if the weights of this config's checkpoint are quantised."
     if how := getattr(config, "quantization_config", None):

@@ -468,7 +468,7 @@ def check_pattern(pattern: str, where: str) -> str:
         raise ValueError(f"{where}: {pattern!r:.80} is no pattern: {e}") from e
     return pattern
 
-
+# %% ../../nbs/03_tokenizers.bpe.ipynb #matches
 def matches(pattern: str, text: str) -> list[tuple[int, int]]:
     "Where `pattern` matches. Raises: ValueError if a pattern takes too long."
     find = compiled(pattern).finditer
@@ -738,7 +738,7 @@ def read_model(model: dict) -> dict:
     whole_only = bool(model.get("ignore_merges"))
     return dict(vocab=vocab, merges=merges, unk_token=unk, ignore_merges=whole_only)
 
-
+# %% ../../nbs/03_tokenizers.bpe.ipynb #merge-lines
 def merge_lines(merges, where: str) -> list[str]:
     """Merges as lines, "left right", from lines or pairs.
 

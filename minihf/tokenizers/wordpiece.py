@@ -685,7 +685,7 @@ def check_vocab(vocab, where: str) -> dict[str, int]:
             raise ValueError(f"{where}: {seen[i]!r:.80} and {token!r:.80} both have id {i}")
         seen[i] = token
 
-
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #read-vocab-txt
 def read_vocab_txt(path: str | os.PathLike) -> dict[str, int]:
     "A vocabulary of a token a line. Raises: `ValueError` that names a file which is none."
     try:
