@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['attend', 'forbid', 'split_heads', 'merge_heads', 'all_true', 'padding_mask', 'causal_mask', 'decoder_mask',
-           'join_masks', 'fused_attend', 'attention']
+           'join_masks', 'fused_attend', 'attention', 'MultiHeadAttention']
 
 # %% ../nbs/06_attention.ipynb #import-torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 # %% ../nbs/06_attention.ipynb #attend
 def attend(
@@ -152,3 +152,39 @@ def attention(
     if causal:
         mask = join_masks(mask, causal_mask(q.size(-2), k.size(-2), q.device))
     return attend(q, k, v, mask, scale, dropout)
+
+# %% ../nbs/06_attention.ipynb #multiheadattention
+class MultiHeadAttention(nn.Module):
+    "Every token asks in `h` heads at once. Vaswani et al. 2017, section 3.2.2."
+
+    def __init__(
+        self,
+        d: int,  # numbers per token
+        h: int,  # heads; divides d
+        kv_heads: int | None = None,  # heads of keys and values; divides h, h if None
+        dropout: float = 0.0,  # share of the weights to drop while training
+    ):
+        super().__init__()
+        kv_heads = h if kv_heads is None else kv_heads
+        if d % h or h % kv_heads:
+            raise ValueError(f"h={h} must divide d={d}, and kv_heads={kv_heads} must divide h")
+        self.h, self.kv_heads, self.dropout = h, kv_heads, dropout
+        self.W_q = nn.Linear(d, d)
+        self.W_k = nn.Linear(d, d // h * kv_heads)
+        self.W_v = nn.Linear(d, d // h * kv_heads)
+        self.W_o = nn.Linear(d, d)
+
+    def forward(
+        self,
+        x: Tensor,  # (b, s, d)
+        mask: Tensor | None = None,  # as for `attend`
+        causal: bool = False,  # each token sees only what came before, and itself
+        output_attentions: bool = False,  # return the weights too
+    ) -> tuple[Tensor, Tensor | None]:  # (b, s, d); the weights (b, h, s, s) or None
+        q = split_heads(self.W_q(x), self.h)  # (b, h, s, hd)
+        k = split_heads(self.W_k(x), self.kv_heads)  # (b, kv_heads, s, hd)
+        v = split_heads(self.W_v(x), self.kv_heads)
+        mix, weights = attention(
+            q, k, v, mask, causal=causal, output_attentions=output_attentions,
+            dropout=self.dropout if self.training else 0.0)  # (b, h, s, hd)
+        return self.W_o(merge_heads(mix)), weights  # (b, s, d)

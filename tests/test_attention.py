@@ -2,7 +2,8 @@
 import pytest
 import torch
 from minihf.attention import (
-    attend, attention, causal_mask, decoder_mask, fused_attend, merge_heads, padding_mask, split_heads)
+    MultiHeadAttention, attend, attention, causal_mask, decoder_mask, fused_attend, merge_heads, padding_mask,
+    split_heads)
 
 TOL = dict(atol=1e-6, rtol=1e-5)
 
@@ -163,3 +164,77 @@ def test_meta_device():
     for implementation in ("sdpa", "eager"):
         assert attention(q, k, v, mask, implementation=implementation)[0].shape == (2, 3, 5, 4)
     assert decoder_mask(torch.ones(2, 5, device="meta"), 5, 5, q.device)[0].is_meta
+
+
+def like_torch(d=12, h=3, **kwargs):
+    "Our module and torch's, with the same weights"
+    torch.manual_seed(0)
+    ours, theirs = MultiHeadAttention(d, h, **kwargs), torch.nn.MultiheadAttention(d, h, batch_first=True, **kwargs)
+    parts = zip(theirs.in_proj_weight.chunk(3), theirs.in_proj_bias.chunk(3))
+    with torch.no_grad():
+        for linear, (weight, bias) in zip((ours.W_q, ours.W_k, ours.W_v), parts):
+            bias.normal_()  # torch begins with zeros
+            linear.load_state_dict({"weight": weight, "bias": bias})
+        theirs.out_proj.bias.normal_()
+    ours.W_o.load_state_dict(theirs.out_proj.state_dict())
+    return ours, theirs
+
+
+@pytest.mark.parametrize("name", ["none", "2d", "causal", "both"])
+@pytest.mark.parametrize("h", [1, 3, 12])
+def test_the_module_equals_torch(name, h):
+    ours, theirs = like_torch(h=h)
+    x, mask = torch.randn(2, 5, 12), masks()[name]
+    ignore = None
+    if mask is not None:
+        ignore = ~mask.expand(2, h, 5, 5).flatten(0, 1)
+    want, want_weights = theirs(x, x, x, attn_mask=ignore, average_attn_weights=False)
+    causal = name == "causal"
+    out, none = ours(x, None if causal else mask, causal=causal)
+    assert none is None
+    torch.testing.assert_close(out, want, **TOL)
+    again, weights = ours(x, mask, output_attentions=True)
+    torch.testing.assert_close(again, want, **TOL)
+    torch.testing.assert_close(weights, want_weights, **TOL)
+    out.square().sum().backward()
+    want.square().sum().backward()
+    grads = torch.cat([f.weight.grad for f in (ours.W_q, ours.W_k, ours.W_v)])
+    torch.testing.assert_close(grads, theirs.in_proj_weight.grad, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(ours.W_o.weight.grad, theirs.out_proj.weight.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_the_module_equals_every_layer_of_a_real_checkpoint(minilm):
+    import transformers
+
+    bert = transformers.BertModel.from_pretrained(minilm, attn_implementation="eager").eval()
+    ours = MultiHeadAttention(384, 12)
+    pad = torch.tensor([[1] * 7, [1] * 4 + [0] * 3])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        out = bert(torch.randint(1000, 20000, (2, 7)), pad, output_hidden_states=True, output_attentions=True)
+        for layer, x, want_weights in zip(bert.encoder.layer, out.hidden_states, out.attentions):
+            names = {"W_q": layer.attention.self.query, "W_k": layer.attention.self.key,
+                     "W_v": layer.attention.self.value, "W_o": layer.attention.output.dense}
+            for name, linear in names.items():
+                getattr(ours, name).load_state_dict(linear.state_dict())
+            bias = torch.zeros(2, 1, 1, 7).masked_fill(pad[:, None, None] == 0, torch.finfo(x.dtype).min)
+            want = layer.attention.output.dense(layer.attention.self(x, bias)[0])
+            got, weights = ours(x, padding_mask(pad), output_attentions=True)
+            torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(weights, want_weights, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(ours(x, padding_mask(pad))[0], want, atol=1e-5, rtol=1e-5)
+
+
+def test_the_module_drops_weights_only_while_training():
+    ours, theirs = like_torch(dropout=0.5)
+    x = torch.randn(2, 5, 12)
+    assert (ours(x, output_attentions=True)[1] == 0).any()
+    assert not torch.equal(ours(x)[0], ours(x)[0])
+    ours.eval(), theirs.eval()
+    torch.testing.assert_close(ours(x)[0], theirs(x, x, x)[0], **TOL)
+
+
+@pytest.mark.parametrize("sizes", [(12, 5), (12, 4, 3)])
+def test_heads_that_do_not_divide_are_refused(sizes):
+    with pytest.raises(ValueError, match=f"h={sizes[1]}"):
+        MultiHeadAttention(*sizes)

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from minihf.attention import attend, attention, causal_mask, fused_attend
+from minihf.attention import MultiHeadAttention, attend, attention, causal_mask, fused_attend
 
 
 def qkv(h=6, kv=2, q=5, k=5, b=2, hd=4):
@@ -70,3 +70,24 @@ def test_against_the_reference_with_grouped_heads():
     torch.testing.assert_close(mix.transpose(1, 2), want, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours, weights, atol=1e-5, rtol=1e-5)
     assert tf
+
+
+@pytest.mark.parametrize("kv", [1, 2, 3])
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_module_with_grouped_heads(kv, causal):
+    "As the module with all heads, in which every group's rows stand as often as the group has queries"
+    torch.manual_seed(0)
+    few, all_heads = MultiHeadAttention(24, 6, kv_heads=kv), MultiHeadAttention(24, 6)
+    assert few.W_k.weight.shape == few.W_v.weight.shape == (4 * kv, 24)
+    for name in ("W_q", "W_o"):
+        getattr(all_heads, name).load_state_dict(getattr(few, name).state_dict())
+    for name in ("W_k", "W_v"):
+        state = getattr(few, name).state_dict()
+        repeat = lambda p: p.unflatten(0, (kv, 4)).repeat_interleave(6 // kv, 0).flatten(0, 1)
+        getattr(all_heads, name).load_state_dict({k: repeat(p) for k, p in state.items()})
+    x = torch.randn(2, 5, 24)
+    want, want_weights = all_heads(x, causal=causal, output_attentions=True)
+    out, weights = few(x, causal=causal, output_attentions=True)
+    torch.testing.assert_close(out, want, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(weights, want_weights, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(few(x, causal=causal)[0], want, atol=1e-6, rtol=1e-5)
