@@ -89,6 +89,7 @@ def causal_mask(
     return (keys <= keys[k_len - q_len :, None])[None, None]  # (1, 1, q, k)
 
 # %% ../nbs/06_attention.ipynb #decoder-mask
+#| code-fold: true
 def decoder_mask(
     attention_mask: Tensor | None,  # as for `padding_mask`; (b, k) covers the kept keys too
     q_len: int,  # new tokens
@@ -155,15 +156,11 @@ def attention(
 
 # %% ../nbs/06_attention.ipynb #multiheadattention
 class MultiHeadAttention(nn.Module):
-    "Every token asks in `h` heads at once. Vaswani et al. 2017, section 3.2.2."
+    """Every token of `d` numbers asks in `h` heads, which share `kv_heads` of keys and values
+    (`h` if None). `dropout` is the share of the weights to drop while training. Raises:
+    ValueError for heads that do not divide. Vaswani et al. 2017, section 3.2.2."""
 
-    def __init__(
-        self,
-        d: int,  # numbers per token
-        h: int,  # heads; divides d
-        kv_heads: int | None = None,  # heads of keys and values; divides h, h if None
-        dropout: float = 0.0,  # share of the weights to drop while training
-    ):
+    def __init__(self, d: int, h: int, kv_heads: int | None = None, dropout: float = 0.0):
         super().__init__()
         kv_heads = h if kv_heads is None else kv_heads
         if d % h or h % kv_heads:
