@@ -539,13 +539,15 @@ def no_such_file(folder, filename: str) -> FileNotFoundError:
     )
 
 # %% ../nbs/01_hub.ipynb #find-local
+@checked
 def find_local(
-    path: str,  # a folder, or the file itself
+    path: str | os.PathLike,  # a folder, or the file itself
     filename: str,  # what to look for in the folder
     subfolder: str = "",
     required: bool = True,
 ) -> str | None:
     "The path of a file in a folder. Raises: `FileNotFoundError` that lists the folder."
+    path = os.fspath(path)
     if os.path.isfile(path):  # a file stands for what is asked for, if it can be that
         weights = path.endswith((".safetensors", ".bin", ".pt", ".pth", ".h5", ".gguf"))
         wants_weights = re.search(r"\.(safetensors|bin)(\.|$)", filename)

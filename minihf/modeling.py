@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
-from .book import checked, misfit
+from .book import brief, checked, misfit
 from minihf.config import (
     ATTENTIONS, PretrainedConfig, check_config, check_heads, check_quantized,
     check_size, check_sizes, dtype_name, machine_memory,
@@ -732,8 +732,11 @@ def spread(model, device_map, max_memory, offload_folder, offload_buffers):
         device_map = accelerate.infer_auto_device_map(model, **parts)
     text = lambda d: str(d) if isinstance(d, torch.device) else d  # accelerate compares
     device_map = {path: text(d) for path, d in device_map.items()}
-    model = accelerate.dispatch_model(model, device_map, offload_dir=offload_folder,
-                                      offload_buffers=offload_buffers)
+    try:
+        model = accelerate.dispatch_model(model, device_map, offload_dir=offload_folder,
+                                          offload_buffers=offload_buffers)
+    except ValueError as e:
+        raise ValueError(f"device_map={brief(device_map)} does not fit: {e}") from e
     model.hf_device_map = device_map
     return model
 
@@ -788,9 +791,9 @@ def settings(kwargs: dict) -> dict:
     for name, instead in ELSEWHERE.items():
         if kwargs.get(name) not in (None, False, {}, "default"):
             raise ValueError(f"{name}={kwargs[name]!r} is not in minihf: {instead}.")
-    if not kwargs.get("weights_only", True):
-        raise ValueError("weights_only=False would run code from the file; ask for "
-                         "the model as safetensors.")
+    if (only := kwargs.get("weights_only", True)) is not True:
+        raise ValueError(f"weights_only={brief(only, 60)} would run code from the file: "
+                         "leave it True, and ask for the model as safetensors.")
     return {k: v for k, v in kwargs.items() if k not in IGNORED and k not in ELSEWHERE}
 
 

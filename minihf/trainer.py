@@ -27,14 +27,14 @@ __all__ = ['logger', 'SCHEDULES', 'NO_DECAY', 'OLD_NAMES', 'HARMLESS', 'REFUSED'
            'log_evaluate_save', 'update', 'Plan', 'make_plan', 'run_epoch', 'open_epoch', 'Gathered', 'rows_in',
            'evaluation_pass', 'own_metrics', 'summarise', 'prepare_evaluation', 'evaluation_loop', 'Evaluation',
            'flush', 'hidden', 'remove_folder', 'publish', 'tidy', 'not_written', 'whole_folder', 'checkpoints',
-           'get_last_checkpoint', 'rotate_checkpoints', 'Words', 'needs_safe_torch', 'load_pt', 'save_pt', 'as_lists',
-           'write_model', 'write_progress', 'states_of', 'rng_file', 'write_randomness', 'size_of', 'save_checkpoint',
-           'Saving', 'write_metrics', 'fitting_weights', 'load_weights', 'find_checkpoint', 'is_callback_state',
-           'Checkpoint', 'check_randomness', 'check_option', 'is_moment', 'check_groups', 'check_optimizer',
-           'check_memory', 'laid_out', 'check_schedule', 'check_progress', 'check_callbacks', 'check_settings',
-           'read_checkpoint', 'find_best', 'restore_state', 'restore_progress', 'align_tokens', 'check_writable',
-           'own_folder', 'begin_state', 'prepare_run', 'run_epochs', 'finish_run', 'check_run', 'leave', 'Running',
-           'BestRun', 'default_hp_space', 'default_compute_objective', 'propose', 'run_trial', 'hyperparameter_search',
+           'get_last_checkpoint', 'rotate_checkpoints', 'Words', 'load_pt', 'save_pt', 'as_lists', 'write_model',
+           'write_progress', 'states_of', 'rng_file', 'write_randomness', 'size_of', 'save_checkpoint', 'Saving',
+           'write_metrics', 'fitting_weights', 'load_weights', 'find_checkpoint', 'is_callback_state', 'Checkpoint',
+           'check_randomness', 'check_option', 'is_moment', 'check_groups', 'check_optimizer', 'check_memory',
+           'laid_out', 'check_schedule', 'check_progress', 'check_callbacks', 'check_settings', 'read_checkpoint',
+           'find_best', 'restore_state', 'restore_progress', 'align_tokens', 'check_writable', 'own_folder',
+           'begin_state', 'prepare_run', 'run_epochs', 'finish_run', 'check_run', 'leave', 'Running', 'BestRun',
+           'default_hp_space', 'default_compute_objective', 'propose', 'run_trial', 'hyperparameter_search',
            'is_function', 'check_given', 'check_trainer', 'Extras', 'in_notebook', 'default_callbacks', 'set_up',
            'Trainer', 'Seq2SeqTrainingArguments', 'pad_to', 'written', 'read_generation', 'Seq2SeqTrainer']
 
@@ -91,8 +91,8 @@ from minihf.data import (
 )
 from .heads import bad_label
 from minihf.hub import (
-    FileError, plain_name, read_json, read_tensors, refusal, save_tensors, saving,
-    weight_files, write_json,
+    FileError, needs_safe_torch, plain_name, read_json, read_tensors, refusal,
+    save_tensors, saving, weight_files, write_json,
 )
 from .modeling import LoadReport, PreTrainedModel, sort_tensors
 
@@ -1706,7 +1706,7 @@ def scores_of(outputs, model, ignore_keys: list | None, with_loss: bool):
     else:
         config = getattr(model, "config", None)
         usual = getattr(config, "keys_to_ignore_at_inference", ["past_key_values"])
-        skip = {"loss", *(usual if ignore_keys is None else ignore_keys)}
+        skip = ["loss", *(usual if ignore_keys is None else ignore_keys)]
         found = tuple(v for k, v in outputs.items() if k not in skip)
     return found[0] if len(found) == 1 else found
 
@@ -2324,12 +2324,6 @@ class Words(list):
             self.extend(memoryview(data).cast("I").tolist())
         else:  # a type's
             self.order = state[1]
-
-
-def needs_safe_torch(path):
-    "Raises: FileError for a torch whose `weights_only` could be got round."
-    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
-        raise FileError(f"{path}: to read checkpoints safely, upgrade torch to >= 2.6.")
 
 
 def load_pt(path: str):
