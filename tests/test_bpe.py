@@ -14,7 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from minihf.tokenizers import bpe as module
 from minihf.tokenizers.bpe import (
-    CHAR_TO_BYTE, CHUNK_PATTERN, GPT2_PATTERN, ByteLevelBPE, Remember, Whole, merge, merge_few, merge_long,
+    CHAR_TO_BYTE, CHUNK_PATTERN, GPT2_PATTERN, ByteLevelBPE, Remember, Whole, merge, merge_by_rank, merge_few, merge_long,
     rank_table, read_merges, split, split_by, to_symbols, token_bytes,
 )
 
@@ -125,7 +125,7 @@ def test_merging_by_any_table_is_the_reference_s(rng):
             want = theirs.encode(text).ids
             ranks = rank_table(merges)
             assert [vocab[s] for s in merge(list(text), ranks)] == want
-            assert merge_long(list(text), ranks) == merge(list(text), ranks)
+            assert merge_long(list(text), ranks) == merge_by_rank(list(text), ranks) == merge(list(text), ranks)
             some, done = merge_few(list(text), ranks)
             assert (some if done else merge_long(some, ranks)) == merge(list(text), ranks)
             assert ours.encode(text) == want
@@ -178,8 +178,10 @@ def test_short_and_long_way_agree_on_a_learnt_table(learnt, texts):
     for text in texts[:500]:
         symbols = list(to_symbols(text))
         if len(symbols) < 2000:
-            assert merge(list(symbols), ours.whole.ranks) == merge_long(symbols, ours.whole.ranks)
-    assert merge([], ours.whole.ranks) == merge_long([], ours.whole.ranks) == []
+            want = merge(list(symbols), ours.whole.ranks)
+            assert want == merge_long(symbols, ours.whole.ranks) == merge_by_rank(symbols, ours.whole.ranks)
+    for way in (merge, merge_long, merge_by_rank):
+        assert way([], ours.whole.ranks) == []
 
 
 # --- parity on texts -----------------------------------------------------------------------------
@@ -497,9 +499,9 @@ def test_all_ways_of_merging_agree(data):
     merges = data.draw(st.sampled_from([merges, merges[::-1], data.draw(st.permutations(merges))]))
     symbols = data.draw(st.lists(st.sampled_from(letters), max_size=40))
     ranks, want = rank_table(merges), naive(symbols, merges)
-    assert merge(list(symbols), ranks) == merge_long(symbols, ranks) == want
+    assert merge(list(symbols), ranks) == merge_long(symbols, ranks) == merge_by_rank(symbols, ranks) == want
     some, done = merge_few(symbols, ranks)
-    assert (some if done else merge_long(some, ranks)) == want
+    assert (some if done else merge_by_rank(some, ranks)) == want
     trees = Whole(merges, ranks)
     assert all(naive(t, merges) == [t] for t in set(tokens) if trees[t])
 

@@ -8,10 +8,11 @@ from collections import Counter
 from itertools import chain
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from minihf.tokenizers.wordpiece import (
-    SORTED, SPECIAL, Memo, Tracer, WordPiece, grow, is_control, is_mark, is_punctuation, is_space, letters,
-    longest_by_first, longest_match, lower, read_vocab_txt, spell, train_wordpiece,
+    SORTED, SPECIAL, Memo, Spelled, Tracer, WordPiece, grow, is_control, is_mark, is_punctuation, is_space, letters,
+    longest_by_first, longest_match, lower, match_ids, read_vocab_txt, sizes_by_start, spell, train_wordpiece,
 )
 
 tokenizers = pytest.importorskip("tokenizers")
@@ -373,6 +374,52 @@ def test_foreign_parts_are_refused(vocab, part, value):
 
 
 # --- hostile texts: the fast roads against the slow ones -----------------------------------------
+def test_quick_match_is_the_longest_match(rng):
+    for _ in range(300):
+        words = ["".join(rng.choices("abc", k=rng.randint(1, 9))) for _ in range(rng.randint(1, 12))]
+        heads, tails = [{w: i for i, w in enumerate(rng.sample(words, rng.randint(0, len(words))))} for _ in range(2)]
+        longest, sizes = longest_by_first([*heads, *tails]), (sizes_by_start(heads), sizes_by_start(tails))
+        for word in [*words, "".join(rng.choices("abc", k=40)), "ab", "c"]:
+            assert match_ids(word, heads, tails, *sizes) == tuple(i for i, _, _ in longest_match(word, heads, tails, longest))
+
+
+def test_texts_learn_their_new_characters_together():
+    asked, kept = [], Spelled(lambda codes: asked.append(codes) or {c: chr(c).upper() for c in codes}, size=3)
+    assert [kept.translate(t) for t in ("ab", "ba", "bc", "cd", "abcdefg")] == ["AB", "BA", "BC", "CD", "ABCDEFG"]
+    assert [sorted(map(chr, o)) for o in asked] == [["a", "b"], ["c"], ["c", "d"], [*"abcdefg"]]
+    assert kept.translate("x") == "X" and len(kept) == 1
+
+
+@pytest.mark.parametrize("how", OPTIONS.values(), ids=OPTIONS)
+def test_places_count_every_code_point(how):
+    "No character becomes two words that are told apart, which `places` would count wrongly"
+    splitter = WordPiece({"[UNK]": 0}, **how).splitter
+    for start in range(0, len(PROBED), 5000):
+        text = " ".join(PROBED[start : start + 5000])
+        words, places = splitter.places(text)
+        assert len("".join(words)) == len(places)
+
+
+LIKELY = st.sampled_from([*"ab #!é今한İ\x00\u200b\n\xa0\u0301\u302e\u1b44\u0344\U0001d15e\ue000\U00010d24"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text(LIKELY | st.characters(exclude_categories=["Cs"])), max_size=5), st.sampled_from([*OPTIONS.values()]))
+def test_all_roads_agree(texts, how):
+    "One tokenizer for all texts, so that some characters, words and chunks are known and some are new"
+    vocab = {t: i for i, t in enumerate(["[UNK]", *"ab#!e今i", "##a", "##b", "ab", "##ba", "aba", "##이", "é", "##\u0301"])}
+    assert differences(WordPiece(vocab, **how), reference(vocab, **how), [*texts, "".join(texts)]) == []
+
+
+def test_many_new_chunks_are_learnt_a_few_at_a_time(vocab, rng):
+    wp, text = WordPiece(vocab), " ".join("".join(rng.choices("abcdefgh", k=6)) for _ in range(100))
+    sizes = []
+    for _ in range(5):
+        assert wp.encode_offsets(text) == wp.locator.slowly(text)
+        sizes.append(len(wp.locator.known))
+    assert sizes == [32, 64, 96, 100, 100]
+
+
 @pytest.mark.parametrize("how", [(True, True), (True, False), (False, True), (False, False)])
 def test_the_quick_spelling_is_the_plain_one(how):
     how = (*how, True, how[0])

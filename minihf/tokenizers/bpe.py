@@ -6,11 +6,12 @@
 __all__ = ['BYTE_TO_CHAR', 'CHAR_TO_BYTE', 'ALPHABET', 'CODES', 'GPT2_PATTERN', 'NEVER', 'ASCII_PATTERN', 'NEWER', 'SPACE',
            'CHUNK_PATTERN', 'LLAMA_PATTERN', 'QWEN_PATTERN', 'TRUSTED', 'SECONDS', 'BEHAVIORS', 'BEGINS', 'SEPARATORS',
            'BYTE_LEVEL', 'utf8', 'byte_chars', 'to_symbols', 'token_bytes', 'rank_table', 'merge', 'merge_long',
-           'merge_few', 'Remember', 'compiled', 'cut', 'split', 'Tree', 'crossed', 'Whole', 'merge_word', 'count_pairs',
-           'PairCounts', 'train_bpe', 'check_merges', 'InOrder', 'made_in_order', 'Tables', 'check_pattern', 'matches',
-           'Split', 'joined', 'split_at', 'split_by', 'places_by', 'Cutting', 'Encoding', 'spans', 'Offsets',
-           'Decoding', 'are_merges', 'read_merges', 'read_model', 'merge_lines', 'read_split', 'read_pre_tokenizer',
-           'read_parts', 'write_pre_tokenizer', 'write_model', 'Files', 'Training', 'ByteLevelBPE']
+           'merge_by_rank', 'merge_few', 'Remember', 'compiled', 'cut', 'split', 'Tree', 'crossed', 'Whole',
+           'merge_word', 'count_pairs', 'PairCounts', 'train_bpe', 'check_merges', 'InOrder', 'made_in_order', 'Tables',
+           'check_pattern', 'matches', 'Split', 'joined', 'split_at', 'split_by', 'places_by', 'Cutting', 'Encoding',
+           'spans', 'Offsets', 'Decoding', 'are_merges', 'read_merges', 'read_model', 'merge_lines', 'read_split',
+           'read_pre_tokenizer', 'read_parts', 'write_pre_tokenizer', 'write_model', 'Files', 'Training',
+           'ByteLevelBPE']
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #import-heapq
 import codecs
@@ -118,8 +119,8 @@ def merge_long(
 ) -> list[str]:  # a new list
     "What `merge` gives, in O(n log n) steps: for more than a few dozen symbols."
     n, find, symbols = len(symbols), ranks.get, [*symbols, ""]
-    after, before = [*range(1, n + 1), n], [*range(-1, n)]
-    rank = [find(f"{a} {b}") for a, b in zip(symbols, symbols[1:])]
+    after, before = [*range(1, n + 2)], [*range(-1, n + 1)]
+    rank = [*map(find, map(" ".join, zip(symbols, symbols[1:]))), None]
     heap = [r << 32 | i for i, r in enumerate(rank) if r is not None]
     heapq.heapify(heap)
     while heap:
@@ -127,16 +128,55 @@ def merge_long(
         i = first & 0xFFFFFFFF
         if rank[i] != first >> 32:
             continue
-        j = after[i]
-        symbols[i] += symbols[j]
-        symbols[j], rank[j] = "", None
-        after[i] = after[j]
-        before[after[i]] = i
-        for left, right in ((before[i], i), (i, after[i])):
-            if left >= 0:
+        symbols[i] = new = symbols[i] + symbols[after[i]]
+        symbols[after[i]], rank[after[i]] = "", None
+        after[i] = last = after[after[i]]
+        before[last], first = i, before[i]
+        rank[i] = r = find(f"{new} {symbols[last]}")
+        if r is not None:
+            heapq.heappush(heap, r << 32 | i)
+        if first >= 0:
+            rank[first] = r = find(f"{symbols[first]} {new}")
+            if r is not None:
+                heapq.heappush(heap, r << 32 | first)
+    return [s for s in symbols if s]
+
+# %% ../../nbs/03_tokenizers.bpe.ipynb #merge-by-rank
+def merge_by_rank(
+    symbols: list[str],  # of one piece
+    ranks: dict[str, int],  # "left right" -> rank
+) -> list[str]:  # a new list
+    "What `merge` gives, pair by pair: for thousands of symbols."
+    n, find, symbols = len(symbols), ranks.get, [*symbols, ""]
+    after, before = [*range(1, n + 2)], [*range(-1, n + 1)]
+    rank, places = [*map(find, map(" ".join, zip(symbols, symbols[1:]))), None], {}
+    for i, r in enumerate(rank):
+        if r is not None:
+            places.setdefault(r, []).append(i)
+    heap = list(places)
+    heapq.heapify(heap)
+    while heap:
+        best = heapq.heappop(heap)
+        todo = sorted(places.pop(best))
+        for done, i in enumerate(todo, 1):
+            if rank[i] != best:
+                continue
+            symbols[i] += symbols[after[i]]
+            symbols[after[i]], rank[after[i]] = "", None
+            after[i] = after[after[i]]
+            before[after[i]] = i
+            for left in (i, before[i]) if i else (i,):
+                right = after[left]
                 rank[left] = r = find(f"{symbols[left]} {symbols[right]}")
                 if r is not None:
-                    heapq.heappush(heap, r << 32 | left)
+                    if r not in places:
+                        heapq.heappush(heap, r)
+                        places[r] = []
+                    places[r].append(left)
+            if heap and heap[0] < best:
+                heapq.heappush(heap, best)
+                places[best] = todo[done:]
+                break
     return [s for s in symbols if s]
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #merge-few
@@ -566,17 +606,20 @@ class Encoding:
 
     def encode_piece(self, piece: str) -> tuple[int, ...]:
         "The ids of one piece: the token that it is, or by merging"
-        symbols, done = to_symbols(piece), False
+        symbols = to_symbols(piece)
         token = self.vocab.get(symbols)
         if token is not None and (self.ignore_merges or self.whole[symbols]):
             return (token,)
         if self.missing:
             symbols = [self.missing.get(c, c) for c in symbols]
         symbols, ranks = list(filter(None, symbols)), self.whole.ranks
-        if len(symbols) > 1000:
+        if len(symbols) < 32:
+            symbols = merge(symbols, ranks)
+        elif len(symbols) < 1000:
+            symbols = merge_long(symbols, ranks)
+        else:
             symbols, done = merge_few(symbols, ranks)
-        if not done:
-            symbols = (merge if len(symbols) < 32 else merge_long)(symbols, ranks)
+            symbols = symbols if done else merge_by_rank(symbols, ranks)
         return tuple(map(self.vocab.__getitem__, symbols))
 
     def encode_chunk(self, chunk: str) -> tuple[int, ...]:
