@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['YOUNG', 'MOVED', 'CHINESE', 'NEW_CAPITALS', 'SORTED', 'ANY_SORTED', 'ANY_CHINESE', 'LOW_SORTED', 'HIGH', 'TANGLED',
            'IGNORED', 'CLASSES', 'MARKS', 'OTHERS', 'CONTROLS', 'KEPT', 'SPACED', 'LIKE_LETTERS', 'UNLIKE', 'CHUNK',
-           'TIDY', 'SPELLING', 'SPECIAL', 'span', 'edges', 'is_in', 'category', 'is_space', 'is_control', 'is_mark',
-           'is_punctuation', 'is_chinese', 'lower', 'decompose', 'spell', 'Memo', 'any_of', 'parts', 'in_order',
-           'combining_class', 'sort_marks', 'split_words', 'longest_match', 'longest_by_first', 'ascii_table',
-           'ascii_words', 'Tracer', 'NewCharacter', 'Spelled', 'Splitter', 'sizes_by_start', 'match_ids', 'Matcher',
-           'locate', 'chunks_of', 'join_chunks', 'Locator', 'Encoder', 'glue', 'letters', 'join', 'index_pairs', 'grow',
-           'train_wordpiece', 'check_text', 'check_vocab', 'read_vocab_txt', 'refuse', 'check_fields', 'steps_of',
-           'read_normalizer', 'read_parts', 'write_parts', 'special_in', 'WordPiece']
+           'TIDY', 'SPACES', 'SPELLING', 'SPECIAL', 'span', 'edges', 'is_in', 'category', 'is_space', 'is_control',
+           'is_mark', 'is_punctuation', 'is_chinese', 'lower', 'decompose', 'spell', 'Memo', 'any_of', 'parts',
+           'in_order', 'combining_class', 'sort_marks', 'split_words', 'longest_match', 'longest_by_first',
+           'ascii_table', 'ascii_words', 'Tracer', 'NewCharacter', 'Spelled', 'Splitter', 'sizes_by_start', 'match_ids',
+           'Matcher', 'locate', 'chunks_of', 'join_chunks', 'Locator', 'Encoder', 'glue', 'letters', 'join',
+           'index_pairs', 'grow', 'train_wordpiece', 'check_text', 'check_vocab', 'read_vocab_txt', 'refuse',
+           'check_fields', 'steps_of', 'read_normalizer', 'read_parts', 'write_parts', 'special_in', 'WordPiece']
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #import-re
 import os
@@ -782,31 +782,39 @@ def check_vocab(vocab, where: str) -> dict[str, int]:
     if not isinstance(vocab, Mapping) or not vocab:
         raise ValueError(f"{where} must be a table of token to id, not {vocab!r:.80}")
     ids, tokens = list(vocab.values()), set(map(type, vocab))
-    if set(map(type, ids)) == {int} and tokens == {str} and min(ids) >= 0:
+    plain = set(map(type, ids)) == {int} and tokens == {str}
+    if plain and min(ids) >= 0 and max(ids) < 2**31:
         if ids == list(range(len(ids))) or len(set(ids)) == len(ids):
             return vocab
     seen = {}
     for token, i in vocab.items():
         if not isinstance(token, str):
             raise ValueError(f"{where}: {token!r:.80} is no token: tokens are strings")
-        if type(i) is not int or i < 0:
+        if type(i) is not int or not 0 <= i < 2**31:
             raise ValueError(
-                f"{where}: {token!r:.80} has the id {i!r:.80}; ids are whole numbers from 0"
+                f"{where}: {token!r:.80} has the id {i!r:.80}; ids are whole numbers "
+                "from 0 to 2^31"
             )
         if i in seen:
             raise ValueError(f"{where}: {seen[i]!r:.80} and {token!r:.80} both have id {i}")
         seen[i] = token
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #read-vocab-txt
+SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
+SPACES += "".join(map(chr, range(0x2000, 0x200B)))  # what Unicode calls white space
+
+
 def read_vocab_txt(path: str | os.PathLike) -> dict[str, int]:
     "A vocabulary of a token a line. Raises: `ValueError` that names a file which is none."
     try:
         with open(os.fspath(path), encoding="utf-8") as f:
-            lines = [line.rstrip() for line in f.read().removesuffix("\n").split("\n")]
+            lines = f.read().removesuffix("\n").split("\n")
     except UnicodeDecodeError as e:
         raise ValueError(f"{path} is no text in UTF-8 ({e}); is it a vocab.txt?") from e
-    if lines == [""] or re.match(r"\s*<(!doctype|html|\?xml)", lines[0], re.IGNORECASE):
-        what = "empty" if lines == [""] else f"a web page, it begins with {lines[0]!r:.60}"
+    lines = [line.rstrip(SPACES) for line in lines]
+    page = re.match(r"\W*<(!doctype|html|\?xml)", lines[0], re.IGNORECASE)
+    if page or not any(lines):
+        what = f"a web page, it begins with {lines[0]!r:.60}" if page else "empty"
         raise ValueError(f"{path} is {what}; a vocab.txt has a token on each line")
     return dict(zip(lines, range(len(lines))))
 
@@ -838,7 +846,8 @@ def steps_of(value: dict | None, key: str) -> list[dict]:
     steps = value.get(key) if value.get("type") == "Sequence" else [value]
     if not isinstance(steps, list):
         refuse(f"{key} of a Sequence", steps, "a list")
-    return steps
+    nested = lambda o: isinstance(o, dict) and o.get("type") == "Sequence"
+    return [x for o in steps for x in (steps_of(o, key) if nested(o) else [o])]
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #read-normalizer
 SPELLING = ("lowercase", "strip_accents", "handle_chinese_chars", "clean_text")
