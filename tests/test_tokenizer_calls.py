@@ -331,3 +331,24 @@ def test_rows_that_are_not_there(t):
         with pytest.raises(TypeError, match="row"):
             call(1.5)
     assert batch.char_to_token(10**6) is None and batch.word_to_tokens(99) is None and batch.char_to_token(-1) is None
+
+
+@pytest.mark.parametrize("folder", [BERT, GPT2])
+@pytest.mark.parametrize("added", [[], ["xyz"], [AddedToken("<q>", normalized=False)]])
+@pytest.mark.parametrize("call,where", [
+    (lambda t: t(["fine", "b \ud800 xyz"]), "text 1 .* character 2"),
+    (lambda t: t("xyz", "<q>\ud800"), "text_pair 0 .* character 3"),
+    (lambda t: t("b \udfff c", return_offsets_mapping=True), "text 0 .* character 2"),
+    (lambda t: t([["b", "\ud800"]], is_split_into_words=True), "text 0, word 1 .* character 0"),
+    (lambda t: t.encode("xyz \udfff"), "text 0 .* character 4")])
+def test_half_a_surrogate_pair_is_refused_on_every_road(folder, added, call, where):
+    t = minihf.AutoTokenizer.from_pretrained(folder)
+    t.add_tokens(added)
+    for _ in range(2):  # an error is remembered by no table
+        with pytest.raises(ValueError, match=where):
+            call(t)
+
+
+def test_a_row_of_a_batch_that_is_none_is_named(t):
+    with pytest.raises(TypeError, match="row 1 must hold whole numbers, not 5"):
+        t.decode([[43, 44], 5])

@@ -412,3 +412,9 @@ def test_settings_are_kept(tmp_path):
         assert o.init_kwargs["own"] == 3 and o.chat_template == "{{ x }}"
     (tmp_path / "chat_template.jinja").write_text("{{ y }}")
     assert BertTokenizer.from_pretrained(tmp_path).chat_template == "{{ y }}" == transformers.BertTokenizer.from_pretrained(tmp_path).chat_template
+
+
+def test_white_space_at_the_end_of_a_vocabulary_line_is_unicodes(tmp_path):
+    "The separators U+001C to U+001F, which `str.rstrip` takes too, belong to the token, as in the reference"
+    (tmp_path / "vocab.txt").write_text("[UNK]\nthe \ncat\x1c\nx\u2003\n", encoding="utf-8")
+    assert BertTokenizer(tmp_path / "vocab.txt").vocab.keys() >= {"the", "cat\x1c", "x"}

@@ -763,7 +763,7 @@ def id_lists(ids) -> list:
         return [plain_ids(row, i) for i, row in enumerate(ids)]
     return plain_ids(ids)
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #plain-ids
 def plain_ids(row, index: int | None = None) -> list[int]:
     "A row of ids (of a batch: its `index`), as Python's numbers. Raises: TypeError."
     try:
@@ -1665,7 +1665,7 @@ def decode(
         name_misfit(e, decode, locals())
         raise
 
-
+# %% ../../nbs/04_tokenizers.base.ipynb #close-text
 def close_text(t, ids: list[int], skip: bool) -> str:
     "The text of ids without spaces around the tokens that users have added."
     texts, run, vocabulary = [], [], t.vocabulary
