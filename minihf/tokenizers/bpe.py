@@ -166,13 +166,12 @@ def merge_by_rank(
             after[i] = after[after[i]]
             before[after[i]] = i
             for left in (i, before[i]) if i else (i,):
-                right = after[left]
-                rank[left] = r = find(f"{symbols[left]} {symbols[right]}")
-                if r is not None:
-                    if r not in places:
-                        heapq.heappush(heap, r)
-                        places[r] = []
+                rank[left] = r = find(f"{symbols[left]} {symbols[after[left]]}")
+                if r in places:
                     places[r].append(left)
+                elif r is not None:
+                    heapq.heappush(heap, r)
+                    places[r] = [left]
             if heap and heap[0] < best:
                 heapq.heappush(heap, best)
                 places[best] = todo[done:]
@@ -618,8 +617,11 @@ class Encoding:
         elif len(symbols) < 1000:
             symbols = merge_long(symbols, ranks)
         else:
-            symbols, done = merge_few(symbols, ranks)
-            symbols = symbols if done else merge_by_rank(symbols, ranks)
+            done = False
+            if len(set(symbols)) <= 8:
+                symbols, done = merge_few(symbols, ranks)
+            if not done:
+                symbols = merge_by_rank(symbols, ranks)
         return tuple(map(self.vocab.__getitem__, symbols))
 
     def encode_chunk(self, chunk: str) -> tuple[int, ...]:
