@@ -130,6 +130,7 @@ class LayerCache(KVBuffer):
 class CacheLayers:
     "A list of `LayerCache`s that reads like a tuple of (keys, values) pairs."
 
+    @explained
     def __init__(
         self,
         data: Iterable | None = (),  # (keys, values) of each layer, to start from

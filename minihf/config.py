@@ -142,6 +142,11 @@ def check_sizes(config):
         if isinstance(n, int) and n < least:
             name = config.attribute_map.get(name, name)
             raise ValueError(f"{name}={n}, but must be at least {least}.")
+    for name, x in vars(config).items():
+        is_share = name.endswith(("dropout", "pdrop", "dropout_prob"))
+        if isinstance(x, float) and (x != x or is_share and not 0 <= x <= 1):
+            want = "a share, from 0 to 1" if is_share else "a number"
+            raise ValueError(f"{name}={x}, but must be {want}.")
     std = getattr(config, "initializer_range", 0)
     if not 0 <= std < math.inf:
         raise ValueError(f"initializer_range={std}, but must be a number of 0 or more: "

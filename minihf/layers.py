@@ -24,7 +24,9 @@ def check_ids(
     """Raises: IndexError naming the first id that is not in 0 … size - 1, its place, the limit;
     TypeError for what is no tensor of whole numbers."""
     if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
-        got = ids.dtype if isinstance(ids, Tensor) else f"{brief(ids, 60)} ({type(ids).__name__})"
+        got = f"{brief(ids, 60)} ({type(ids).__name__})"
+        if isinstance(ids, Tensor):
+            got = f"{ids.dtype}; write {name}.long()"
         raise TypeError(f"{name} should be a tensor of whole numbers (int64), not {got}")
     bad = ((ids < 0) | (ids >= size)).nonzero()
     if len(bad):

@@ -1147,21 +1147,22 @@ IDS = ("input_ids", "token_type_ids", "position_ids")  # whole numbers, (batch, 
 TOKENIZE = "a tokenizer makes tensors: model(**tokenizer(text, return_tensors='pt'))"
 
 
-def wrong_input(model, args: tuple, kwargs: dict) -> tuple[str, str] | None:
-    "What is wrong with an argument of a call that failed, and the remedy."
+def wrong_input(model, args: tuple, kwargs: dict) -> tuple[str, str, str] | None:
+    "The argument that made a call fail, what is wrong with it, and the remedy."
     if wrong := misfit(type(model).forward, (model, *args), kwargs):
         name, what = wrong
         made = name in IDS or name == "attention_mask"
         remedy = TOKENIZE if made else f"torch.tensor({name})"
-        return what, remedy
+        return name, what, remedy
     given = dict(zip(IDS, args[:1])) | kwargs
     for name in IDS:
         x = given.get(name)
         if isinstance(x, Tensor) and x.dtype not in (torch.int32, torch.int64):
-            return f"{name} is {x.dtype}, not whole numbers", f"write {name}.long()"
+            what = f"{name} is {x.dtype}, not whole numbers"
+            return name, what, f"write {name}.long()"
         if isinstance(x, Tensor) and x.dim() < 2:
             what = f"{name} has shape {tuple(x.shape)}, not (batch, tokens)"
-            return what, f"write {name}[None]"
+            return name, what, f"write {name}[None]"
 
 
 class HelpfulModel(ModelEmbeddings):
@@ -1179,9 +1180,12 @@ class HelpfulModel(ModelEmbeddings):
             return super().__call__(*args, **kwargs)
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as e:
             wrong = wrong_input(self, args, kwargs)
-            if wrong is None or wrong[1] in str(e):  # nothing to add
+            if wrong is None:
                 raise
-            raise TypeError("; ".join(wrong)) from e
+            name, what, remedy = wrong
+            if remedy in str(e) or f"{name} should be" in str(e):  # nothing to add
+                raise
+            raise TypeError(f"{what}; {remedy}") from e
 
 # %% ../nbs/08_modeling.ipynb #pretrainedmodel-2
 class PreTrainedModel(HelpfulModel):

@@ -27,6 +27,7 @@ import difflib
 import itertools
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -34,7 +35,7 @@ import torch
 from torch import Tensor
 
 from . import auto
-from .book import checked
+from .book import checked, fits
 from .generation.logits import need, whole
 from .generation.search import GenerationConfig, accepted
 from .heads import first_token, max_pool, mean_pool
@@ -143,7 +144,7 @@ WINDOW = 512  # inputs that are read ahead, to be sorted by length
 def windows(items: Iterable, n: int) -> Iterator[list]:
     "Up to `n` items at a time, read only when they are needed."
     items = iter(items)
-    while window := list(itertools.islice(items, n)):
+    while window := list(itertools.islice(items, min(n, sys.maxsize))):
         yield window
 
 
@@ -877,7 +878,7 @@ def span_scores(
     p, q = (x.masked_fill(~allowed, -10000.0).softmax(-1) for x in (start, end))
     none = (p[0] * q[0]).item()  # both at [CLS]
     p[0] = q[0] = 0
-    return (p[:, None] * q).triu().tril(longest - 1), none
+    return (p[:, None] * q).triu().tril(min(longest, len(p)) - 1), none
 
 # %% ../nbs/18_pipelines.ipynb #question-rows
 def question_rows(
@@ -1186,7 +1187,7 @@ def sort_settings(how: dict, tokenizer) -> tuple[dict, dict]:
     for name in CHATS:
         need(how.get(name) is None, name, how.get(name), "left out: it is for chats")
     for name in (*SHAPES, *SHOWN):
-        need(how.get(name) in (None, True, False), name, how.get(name), "True or False")
+        need(fits(how.get(name), bool | None), name, how.get(name), "True or False")
     kind = getattr(how.get("return_type"), "name", how.get("return_type"))
     need(kind is None or kind in KINDS, "return_type", kind, f"one of {list(KINDS)}")
     if kind is not None:  # it goes before the others

@@ -23,9 +23,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..book import explained
+
 # %% ../../nbs/13_generation.logits.ipynb #logitsprocessor
 class LogitsProcessor:
     "Changes the scores of the next token: subclass it and write `__call__`."
+
+    def __init_subclass__(cls):  # if it breaks on a wrong type, it says so
+        if "__call__" in vars(cls):
+            cls.__call__ = explained(cls.__call__)
 
     def __call__(
         self,
@@ -79,7 +85,7 @@ class TemperatureLogitsWarper(LogitsProcessor):
                 "set `do_sample=False`")
         good = number(temperature) and 0 < temperature < math.inf
         need(good, "temperature", temperature, rule)
-        self.temperature = temperature
+        self.temperature = float(temperature)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         return scores / self.temperature
@@ -103,7 +109,8 @@ class Cut(LogitsProcessor):
     ):
         n = min_tokens_to_keep
         need(whole(n) and n > 0, "min_tokens_to_keep", n, "an integer of at least 1")
-        self.filter_value, self.min_tokens_to_keep = filter_value, n
+        need(number(filter_value), "filter_value", filter_value, "a number")
+        self.filter_value, self.min_tokens_to_keep = float(filter_value), n
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         return scores.masked_fill(self.gone(scores), self.filter_value)
@@ -415,7 +422,10 @@ def id_tensor(
     several = several if isinstance(several, (list, tuple)) else [several]
     good = all(whole(i) and abs(i) < 2**63 for i in several)
     need(good, name, ids, "a token id, or a list of them")
-    return torch.tensor(several, dtype=torch.long, device=device)
+    try:
+        return torch.tensor(several, dtype=torch.long, device=device)
+    except (RuntimeError, TypeError, ValueError) as e:
+        raise ValueError(f"`device` must be a device, but is {device!r}: {e}") from e
 
 # %% ../../nbs/13_generation.logits.ipynb #nobadwordslogitsprocessor
 class NoBadWordsLogitsProcessor(SequenceBiasLogitsProcessor):
@@ -532,6 +542,8 @@ class ExponentialDecayLengthPenalty(LogitsProcessor):
         good = good and whole(pair[0]) and number(pair[1]) and pair[1] > 0
         rule = "a pair: after how many new tokens, and a factor, e.g. (10, 1.1)"
         need(good, "exponential_decay_length_penalty", pair, rule)
+        n = input_ids_seq_length
+        need(whole(n) and n >= 0, "input_ids_seq_length", n, "an integer of at least 0")
         start, self.regulation_factor = pair
         self.regulation_start = start + input_ids_seq_length
         self.eos_token_id, self.ends = id_tensor(eos_token_id), None
@@ -587,6 +599,8 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
         rule = "a function of (prompt number, ids) that returns ids"
         good = callable(prefix_allowed_tokens_fn)
         need(good, "prefix_allowed_tokens_fn", prefix_allowed_tokens_fn, rule)
+        n = num_beams
+        need(whole(n) and 0 < n < 2**31, "num_beams", n, "an integer of at least 1")
         self.allowed, self.num_beams = prefix_allowed_tokens_fn, num_beams
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -628,6 +642,10 @@ class LogitNormalization(LogitsProcessor):
 # %% ../../nbs/13_generation.logits.ipynb #stoppingcriteria
 class StoppingCriteria:
     "Says which sequences are finished: subclass it and write `__call__`."
+
+    def __init_subclass__(cls):  # as a `LogitsProcessor`'s
+        if "__call__" in vars(cls):
+            cls.__call__ = explained(cls.__call__)
 
     def __call__(
         self,

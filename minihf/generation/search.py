@@ -784,7 +784,7 @@ ALLOWED = dict(  # name -> (is this value all right?, the rule in words)
     repetition_penalty=(lambda x: number(x) and 0 < x < math.inf,
                         "greater than 0 (1: no penalty)"),
     no_repeat_ngram_size=(lambda x: whole(x) and x >= 0, COUNT + ", or 0 for no rule"),
-    length_penalty=(lambda x: number(x) and abs(x) < math.inf, "a number"),
+    length_penalty=(lambda x: number(x) and abs(x) <= 100, "from -100 to 100"),
     num_assistant_tokens=(lambda x: whole(x) and x > 0, COUNT),
     assistant_confidence_threshold=(lambda x: number(x) and 0 <= x <= 1, CHANCE),
 )
