@@ -33,6 +33,7 @@ class KVBuffer:
     def __init__(self):
         self.kv = self.spare = None  # (2, b, h, length or more, hd)
         self.length = self.room = 0  # tokens kept; tokens that `kv` may be written up to
+        self.cross = None  # keys and values of an encoder's states, which never grow
 
     def append(
         self,
@@ -80,6 +81,8 @@ def pick_rows(
         return
     rows = rows.to(cache.kv.device)
     rows = rows.nonzero()[:, 0] if rows.dtype == torch.bool else rows
+    if cache.cross is not None:
+        cache.cross = tuple(x.index_select(0, rows) for x in cache.cross)
     used = cache.kv[..., : cache.length, :]
     if torch.is_grad_enabled() or not cache.room or len(rows) != used.shape[1]:
         cache.kv, cache.room, cache.spare = used.index_select(1, rows), 0, None

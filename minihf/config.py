@@ -646,3 +646,70 @@ def check_size(
         raise ValueError(f"{type(config).__name__} with {sizes} has about {need:.1e} "
                          f"parameters, {need * width / 1e9:,.0f} GB, but there are "
                          f"{memory / 1e9:,.0f} GB of memory. Are all its sizes right?")
+
+
+class RobertaConfig(BertConfig):
+    "BERT's numbers, with another vocabulary. (RoBERTa base has 514 positions and one text type.)"
+
+    model_type = "roberta"
+    vocab_size: int = 50265
+    pad_token_id: int | None = 1
+    bos_token_id: int | None = 0
+    eos_token_id: int | list | None = 2
+
+
+class ElectraConfig(PretrainedConfig):
+    "ELECTRA small, unless you say otherwise."
+
+    model_type = "electra"
+    vocab_size: int = 30522
+    embedding_size: int = 128
+    hidden_size: int = 256
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 4
+    intermediate_size: int = 1024
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    summary_type: str = "first"
+    summary_use_proj: bool = True
+    summary_activation: str | None = "gelu"
+    summary_last_dropout: float = 0.1
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = None
+    eos_token_id: int | list | None = None
+    use_cache: bool = True
+    classifier_dropout: float | None = None
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
+
+
+class AlbertConfig(PretrainedConfig):
+    "ALBERT xxlarge, unless you say otherwise."
+
+    model_type = "albert"
+    vocab_size: int = 30000
+    embedding_size: int = 128
+    hidden_size: int = 4096
+    num_hidden_layers: int = 12
+    num_hidden_groups: int = 1
+    num_attention_heads: int = 64
+    intermediate_size: int = 16384
+    inner_group_num: int = 1
+    hidden_act: str = "gelu_new"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    classifier_dropout_prob: float = 0.1
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 2
+    eos_token_id: int | list | None = 3
+    tie_word_embeddings: bool = True

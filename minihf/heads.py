@@ -5,14 +5,23 @@
 # %% auto #0
 __all__ = ['first_token', 'mean_pool', 'max_pool', 'bad_label', 'check_tensor', 'check_shape', 'class_loss', 'guess_problem',
            'as_targets', 'classification_loss', 'token_loss', 'align_labels', 'span_loss', 'fold_choices',
-           'choice_loss', 'next_sentence_loss', 'masked_lm_loss', 'next_token_loss']
+           'choice_loss', 'next_sentence_loss', 'masked_lm_loss', 'next_token_loss', 'Head', 'forward_with_labels',
+           'forward_with_span', 'forward_causal', 'head_dropout', 'SequenceClassification', 'MultipleChoice',
+           'last_token', 'LastTokenClassification', 'TokenClassification', 'QuestionAnswering',
+           'NextSentencePrediction', 'MaskedLM', 'last_places', 'CausalLM', 'check_two_labels', 'SequenceSummary']
 
 # %% ../nbs/09_heads.ipynb #import-torch
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .book import brief, explained
+from .layers import activation
+from minihf.modeling import (
+    CausalLMOutputWithCrossAttentions, MaskedLMOutput, MultipleChoiceModelOutput,
+    NextSentencePredictorOutput, QuestionAnsweringModelOutput, SequenceClassifierOutput,
+    SequenceClassifierOutputWithPast, TokenClassifierOutput,
+)
 
 # %% ../nbs/09_heads.ipynb #first-token
 @explained
@@ -224,3 +233,311 @@ def next_token_loss(
     "The same when place i predicts token i + 1: labels are shifted here and nowhere else."
     check_shape(logits, labels, "labels")
     return masked_lm_loss(logits.float(), F.pad(labels[..., 1:], (0, 1), value=-100))
+
+# %% ../nbs/09_heads.ipynb #head
+class Head:
+    "A body with a head on it; the class of a task adds `add_head` and `answer`."
+
+    body_options = {}  # arguments for the body's class
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        setattr(self, self.base_model_prefix, self.body(config, **self.body_options))
+        self.add_head(config)
+        self.post_init()
+
+    def forward_head(
+        self, inputs: dict, labels: dict, output_attentions, output_hidden_states, return_dict
+    ):
+        "Run the body, answer, and hand on what else the body returned"
+        out = self.base_model(**inputs, output_attentions=output_attentions,
+                              output_hidden_states=output_hidden_states, return_dict=True)
+        values = self.answer(out, inputs, **labels)  # the loss or None, then the scores
+        rest = {k: v for k, v in out.items() if k in self.output.fields}
+        result = self.output(*values, **rest)
+        named = self.config.return_dict if return_dict is None else return_dict
+        return result if named else result.to_tuple()
+
+# %% ../nbs/09_heads.ipynb #forward-with-labels
+def forward_with_labels(
+    self,
+    input_ids: Tensor | None = None,  # as for the body
+    attention_mask: Tensor | None = None,
+    token_type_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,
+    inputs_embeds: Tensor | None = None,
+    labels: Tensor | None = None,  # in the shape that the head's loss wants
+    output_attentions: bool | None = None,
+    output_hidden_states: bool | None = None,
+    return_dict: bool | None = None,
+):
+    "Scores, and the loss if there are labels."
+    inputs = dict(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
+                  token_type_ids=token_type_ids, inputs_embeds=inputs_embeds)
+    return self.forward_head(inputs, dict(labels=labels), output_attentions,
+                             output_hidden_states, return_dict)
+
+# %% ../nbs/09_heads.ipynb #forward-with-span
+def forward_with_span(
+    self,
+    input_ids: Tensor | None = None,  # as for the body, and so the next four
+    attention_mask: Tensor | None = None,
+    token_type_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,
+    inputs_embeds: Tensor | None = None,
+    start_positions: Tensor | None = None,  # (b,), the answer's first token
+    end_positions: Tensor | None = None,  # (b,), its last token
+    output_attentions: bool | None = None,
+    output_hidden_states: bool | None = None,
+    return_dict: bool | None = None,
+):
+    "Scores for start and end, (b, s) each, and the loss if both places are given."
+    inputs = dict(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
+                  token_type_ids=token_type_ids, inputs_embeds=inputs_embeds)
+    places = dict(start_positions=start_positions, end_positions=end_positions)
+    return self.forward_head(inputs, places, output_attentions, output_hidden_states, return_dict)
+
+# %% ../nbs/09_heads.ipynb #forward-causal
+def forward_causal(
+    self,
+    input_ids: Tensor | None = None,  # as for the body, and so the next six
+    attention_mask: Tensor | None = None,
+    token_type_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,
+    inputs_embeds: Tensor | None = None,
+    encoder_hidden_states: Tensor | None = None,
+    encoder_attention_mask: Tensor | None = None,
+    labels: Tensor | None = None,  # (b, s), usually the input_ids; -100 where nothing is asked
+    past_key_values=None,
+    use_cache: bool | None = None,
+    logits_to_keep: int | Tensor = 0,  # scores for the last n places only, or for these; 0: all
+    output_attentions: bool | None = None,
+    output_hidden_states: bool | None = None,
+    return_dict: bool | None = None,
+):
+    "Scores for the token after each place, (b, s, v), and the loss if there are labels."
+    inputs = dict(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
+                  token_type_ids=token_type_ids, inputs_embeds=inputs_embeds,
+                  encoder_hidden_states=encoder_hidden_states,
+                  encoder_attention_mask=encoder_attention_mask, past_key_values=past_key_values,
+                  use_cache=False if labels is not None else use_cache)
+    asked = dict(labels=labels, logits_to_keep=logits_to_keep)
+    return self.forward_head(inputs, asked, output_attentions, output_hidden_states, return_dict)
+
+# %% ../nbs/09_heads.ipynb #head-dropout
+def head_dropout(config) -> nn.Dropout:
+    "The dropout before a classifier: its own share if the config has one, else the body's."
+    for name in ("classifier_dropout", "classifier_dropout_prob", "hidden_dropout_prob"):
+        if (p := getattr(config, name, None)) is not None:
+            return nn.Dropout(p)
+    return nn.Dropout(0.1)
+
+
+class SequenceClassification(Head):
+    "Class scores for each text: (b, num_labels)."
+
+    output, forward = SequenceClassifierOutput, forward_with_labels
+
+    def num_outputs(self, config) -> int:  # scores per text
+        return config.num_labels
+
+    def add_head(self, config):
+        self.dropout = head_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, self.num_outputs(config))
+
+    def class_logits(self, out, inputs):  # (b, num_labels)
+        return self.classifier(self.dropout(out.pooler_output))
+
+    def answer(self, out, inputs, labels=None):
+        logits = self.class_logits(out, inputs)
+        loss = None if labels is None else classification_loss(logits, labels, self.config)
+        return loss, logits
+
+
+class MultipleChoice(SequenceClassification):
+    "One score for each choice: (b, c). The inputs are (b, c, s)."
+
+    output = MultipleChoiceModelOutput
+
+    def num_outputs(self, config) -> int:
+        return 1
+
+    def forward_head(self, inputs, labels, *options):
+        given = inputs["input_ids"] if inputs["inputs_embeds"] is None else inputs["inputs_embeds"]
+        choices = 1 if given is None else given.shape[1]  # the body says that nothing is given
+        rows = {}
+        for name, x in inputs.items():
+            shared = name == "position_ids" and x is not None and x.dim() < 3  # by all choices
+            axes = 4 if name == "inputs_embeds" else 3
+            rows[name] = x if shared else fold_choices(x, name, axes)
+        return super().forward_head(rows, {**labels, "choices": choices}, *options)
+
+    def answer(self, out, inputs, labels=None, choices=1):
+        scores = self.class_logits(out, inputs).view(-1, choices)  # (b, c)
+        return None if labels is None else choice_loss(scores, labels), scores
+
+# %% ../nbs/09_heads.ipynb #last-token
+def last_token(
+    input_ids: Tensor | None,  # (b, s)
+    pad_token_id: int | None,
+    b: int,  # size of the batch
+) -> Tensor | int:  # (b,) places; -1 where padding can't be told
+    "Where each text ends, whichever side is padded. Raises: ValueError without a padding token."
+    if pad_token_id is None and b != 1:
+        raise ValueError(f"a batch of {b} texts needs config.pad_token_id, to see where each ends; "
+                         "set model.config.pad_token_id = tokenizer.pad_token_id, or pass one")
+    if pad_token_id is None or input_ids is None:
+        return -1
+    places = torch.arange(input_ids.shape[1], device=input_ids.device)
+    return (places * (input_ids != pad_token_id)).argmax(-1)
+
+
+class LastTokenClassification(Head):
+    "Class scores for each text, read off its last token: (b, num_labels)."
+
+    output = SequenceClassifierOutputWithPast
+
+    def add_head(self, config):
+        self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
+
+    def forward_head(self, inputs, labels, *options):
+        ids, embeds = inputs["input_ids"], inputs["inputs_embeds"]
+        given = ids if embeds is None else embeds
+        b = 1 if given is None else len(given)
+        ends = last_token(ids, self.config.pad_token_id, b)
+        return super().forward_head(inputs, {**labels, "ends": ends}, *options)
+
+    def answer(self, out, inputs, labels=None, ends=-1):
+        x = out.last_hidden_state
+        logits = self.score(x[torch.arange(len(x), device=x.device), ends])  # (b, num_labels)
+        loss = None if labels is None else classification_loss(logits, labels, self.config)
+        return loss, logits
+
+# %% ../nbs/09_heads.ipynb #tokenclassification
+class TokenClassification(Head):
+    "Class scores for each token: (b, s, num_labels)."
+
+    output, forward = TokenClassifierOutput, forward_with_labels
+
+    def add_head(self, config):
+        self.dropout = head_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+
+    def answer(self, out, inputs, labels=None):
+        logits = self.classifier(self.dropout(out.last_hidden_state))  # (b, s, num_labels)
+        return None if labels is None else token_loss(logits, labels), logits
+
+
+class QuestionAnswering(Head):
+    "Scores for where an answer starts and ends: (b, s) twice."
+
+    output, forward = QuestionAnsweringModelOutput, forward_with_span
+
+    def add_head(self, config):
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+
+    def span_logits(self, x):  # (b, s, d) -> (b, s) twice
+        return self.qa_outputs(x).unbind(-1)
+
+    def answer(self, out, inputs, start_positions=None, end_positions=None):
+        start, end = self.span_logits(out.last_hidden_state)
+        if start_positions is None or end_positions is None:
+            return None, start, end
+        return span_loss(start, end, start_positions, end_positions), start, end
+
+
+class NextSentencePrediction(Head):
+    "Does the second text follow the first? (b, 2)."
+
+    output, forward = NextSentencePredictorOutput, forward_with_labels
+
+    def answer(self, out, inputs, labels=None):
+        pair = self.pair_logits(out.pooler_output)
+        return None if labels is None else next_sentence_loss(pair, labels), pair
+
+# %% ../nbs/09_heads.ipynb #maskedlm
+class MaskedLM(Head):
+    "Scores for the word at each place: (b, s, v)."
+
+    output, forward = MaskedLMOutput, forward_with_labels
+
+    def answer(self, out, inputs, labels=None):
+        logits = self.lm_logits(out.last_hidden_state)
+        return None if labels is None else masked_lm_loss(logits, labels), logits
+
+
+def last_places(
+    x: Tensor,  # (b, s, d)
+    keep: int | Tensor,  # how many at the end, 0 for all; or which
+) -> Tensor:  # (b, kept, d)
+    "The places whose scores are wanted."
+    if isinstance(keep, Tensor) and keep.dim():
+        return x[..., keep, :]
+    return x[..., -int(keep) :, :] if keep else x
+
+
+class CausalLM(Head):
+    "Scores for the word after each place: (b, s, v)."
+
+    output, forward = CausalLMOutputWithCrossAttentions, forward_causal
+
+    def add_head(self, config):
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+    def lm_logits(self, x):  # (b, s, d) -> (b, s, v)
+        return self.lm_head(x)
+
+    def get_output_embeddings(self):
+        return self.lm_head
+
+    def set_output_embeddings(self, value):
+        self.lm_head = value
+
+    def answer(self, out, inputs, labels=None, logits_to_keep=0):
+        logits = self.lm_logits(last_places(out.last_hidden_state, logits_to_keep))
+        return None if labels is None else next_token_loss(logits, labels), logits
+
+# %% ../nbs/09_heads.ipynb #check-two-labels
+def check_two_labels(config):
+    "Raises: ValueError unless `num_labels` is 2."
+    if config.num_labels != 2:
+        raise ValueError(f"num_labels={config.num_labels}: a span has two scores per token, "
+                         "its start's and its end's, so question answering needs num_labels=2")
+
+
+class SequenceSummary(nn.Module):
+    "One vector or score per text: pick a place, project it."
+
+    def __init__(self, config, n: int):  # how many numbers to project to
+        super().__init__()
+        self.kind = config.summary_type
+        if self.kind not in ("last", "first", "mean", "cls_index"):
+            raise NotImplementedError(f"summary_type={self.kind!r}: there are last, first, mean "
+                                      "and cls_index")
+        project = config.summary_use_proj
+        self.summary = nn.Linear(config.hidden_size, n) if project else nn.Identity()
+        self.act = activation(config.summary_activation or "linear")
+        self.first_p = getattr(config, "summary_first_dropout", 0.0)
+        self.last_p = getattr(config, "summary_last_dropout", 0.0)
+
+    def forward(self, x, cls_index=None):  # x: (b, s, d) or (b, choices, s, d)
+        if self.kind == "cls_index" and cls_index is None:
+            x = x[..., -1, :]  # (…, d)
+        elif self.kind == "cls_index":  # (b,) or (b, choices)
+            x = self.places(x, cls_index)
+        elif self.kind == "mean":
+            x = x.mean(1)
+        else:
+            x = x[:, 0] if self.kind == "first" else x[:, -1]
+        x = self.act(self.summary(F.dropout(x, self.first_p, self.training)))
+        return F.dropout(x, self.last_p, self.training)
+
+    def places(self, x, index):  # (…, s, d), (…) -> (…, d)
+        try:
+            index = index[..., None, None].expand(*index.shape, 1, x.shape[-1])
+            return x.gather(-2, index).squeeze(-2)
+        except (IndexError, RuntimeError, TypeError) as e:
+            *rows, s, _ = x.shape
+            raise ValueError(f"mc_token_ids should be a tensor of shape {tuple(rows)} with places "
+                             f"from 0 to {s - 1}, not {brief(index, 80)}") from e

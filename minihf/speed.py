@@ -15,10 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import attention, merge_heads, padding_mask, split_heads
 from .book import checked
-from .modeling import BaseModelOutputWithPoolingAndCrossAttentions
-from .models.bert import BertModel, check_inputs, options
 from .models.gpt2 import Conv1D
 
 # %% ../nbs/21_speed.ipynb #best-time
@@ -44,88 +41,6 @@ def speedup(
     "The median ratio of the times of two functions that take turns."
     ratios = [best_time(slow, 1) / best_time(fast, 1) for _ in range(rounds)]
     return sorted(ratios)[rounds // 2]
-
-# %% ../nbs/21_speed.ipynb #places
-class Places:
-    "Which places of a padded batch hold real tokens."
-
-    def __init__(self, attention_mask: Tensor):  # (b, s), 1 = real, 0 = padding
-        self.shape = attention_mask.shape
-        self.rows = attention_mask.flatten().nonzero()[:, 0]  # (n,)
-
-    def pack(self, x: Tensor) -> Tensor:  # (b, s, d) -> (n, d)
-        "The real rows, end to end."
-        return x.flatten(0, 1)[self.rows]
-
-    def spread(self, x: Tensor) -> Tensor:  # (n, d) -> (b, s, d)
-        "The rows back at their places, zeros between them."
-        b, s = self.shape
-        return x.new_zeros(b * s, x.shape[-1]).index_copy_(0, self.rows, x).view(b, s, -1)
-
-# %% ../nbs/21_speed.ipynb #packed-layer
-def packed_layer(
-    layer,  # a BertLayer
-    x: Tensor,  # (n, d), real rows only
-    places: Places,
-    mask: Tensor,  # boolean (b, 1, 1, s)
-) -> Tensor:  # (n, d)
-    "What the layer does, without the padding."
-    look = layer.attention["self"]
-    q, k, v = (split_heads(places.spread(make(x)), look.h)
-               for make in (look.query, look.key, look.value))  # (b, h, s, hd)
-    mix, _ = attention(q, k, v, mask, implementation=look.config._attn_implementation)
-    x = layer.attention["output"](places.pack(merge_heads(mix)), x)
-    return layer.output(layer.act(layer.intermediate["dense"](x)), x)
-
-# %% ../nbs/21_speed.ipynb #unpaddedbertmodel
-class UnpaddedBertModel(BertModel):
-    "A `BertModel` that does not compute on padding, whose vectors come out as zeros."
-
-    def forward(
-        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None, position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None, past_key_values=None, use_cache=None,
-        output_attentions=None, output_hidden_states=None, return_dict=None,
-    ):  # as `BertModel`
-        "Hidden states (b, s, d), zeros at padding, and the pooled vector (b, d)."
-        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        *maps, named = options(
-            self.config, output_attentions, output_hidden_states, return_dict)
-        mask = None
-        if not (any(maps) or self.config.is_decoder or torch.is_grad_enabled()):
-            mask = plain_mask(attention_mask)
-        if mask is None:
-            return super().forward(*given, past_key_values, use_cache, *maps, named)
-        x = unpadded(self, mask, *given)
-        pooled = None if self.pooler is None else self.pooler(x)
-        out = BaseModelOutputWithPoolingAndCrossAttentions(x, pooled)
-        return out if named else out.to_tuple()
-
-    def train(self, mode: bool = True):
-        if mode:
-            self.__class__ = BertModel
-        return nn.Module.train(self, mode)
-
-
-UnpaddedBertModel.__name__ = "BertModel"  # which is what a saved config.json should say
-
-# %% ../nbs/21_speed.ipynb #plain-mask
-def plain_mask(attention_mask: Tensor | None) -> Tensor | None:  # boolean (b, 1, 1, s)
-    "The mask, if it is one of whole tokens and hides some."
-    plain = attention_mask is not None and attention_mask.dim() == 2
-    return padding_mask(attention_mask) if plain else None
-
-
-def unpadded(
-    model, mask: Tensor, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds
-) -> Tensor:  # (b, s, d)
-    "The last hidden states, zeros at padding. Raises: ValueError as `BertModel` does."
-    check_inputs(model.config, input_ids, inputs_embeds, attention_mask, 0)
-    places = Places(attention_mask)
-    x = places.pack(model.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds))
-    for layer in model.encoder["layer"]:
-        x = packed_layer(layer, x, places, mask)
-    return places.spread(x)
 
 # %% ../nbs/21_speed.ipynb #can-pack
 def can_pack() -> bool:
@@ -227,6 +142,6 @@ def optimize_for_inference(
     for module in model.modules():
         if type(module) in PACKED and can_pack():
             module.__class__ = PACKED[type(module)]
-        elif type(module) is BertModel and skip_padding:
-            module.__class__ = UnpaddedBertModel
+        elif hasattr(module, "skip_padding"):
+            module.skip_padding = skip_padding
     return model

@@ -367,9 +367,11 @@ def test_wrong_inputs_are_named(kw, text):
         model(**kw)
 
 
-def test_cross_attention_is_refused():
-    with pytest.raises((ValueError, NotImplementedError), match="add_cross_attention"):
-        BertModel(BertConfig(**sizes(0), is_decoder=True, add_cross_attention=True))
+def test_an_encoder_has_no_cross_attention():
+    with pytest.raises(ValueError, match="add_cross_attention"):
+        BertModel(BertConfig(**sizes(0), add_cross_attention=True))
+    with pytest.raises(ValueError, match="add_cross_attention=True"):
+        BertModel(BertConfig(**sizes(0)))(torch.ones(1, 2).long(), encoder_hidden_states=torch.zeros(1, 2, 8))
 
 
 # heads

@@ -44,12 +44,10 @@ NAMES = [n for n in dir(modeling) if isinstance(getattr(modeling, n), type) and 
 @pytest.mark.parametrize("name", NAMES)
 def test_fields_are_the_references(name):
     import dataclasses
-    from transformers import modeling_outputs
-    from transformers.models.bert.modeling_bert import BertForPreTrainingOutput
-    from transformers.models.gpt2.modeling_gpt2 import GPT2DoubleHeadsModelOutput
+    from transformers import modeling_outputs, models
 
-    extra = dict(BertForPreTrainingOutput=BertForPreTrainingOutput, GPT2DoubleHeadsModelOutput=GPT2DoubleHeadsModelOutput)
-    theirs = extra.get(name) or getattr(modeling_outputs, name)
+    files = (modeling_outputs, *(getattr(getattr(models, f), f"modeling_{f}") for f in ("albert", "bert", "electra", "gpt2")))
+    theirs = next(getattr(f, name) for f in files if hasattr(f, name))
     assert getattr(modeling, name).fields == tuple(f.name for f in dataclasses.fields(theirs))
 
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NAMES', 'DistilBertEmbeddings', 'DistilBertAttention', 'DistilBertLayer', 'DistilBertPreTrainedModel',
-           'DistilBertModel', 'from_bert', 'distillation_loss', 'DistilBertForMaskedLM', 'DistilBertClassifierBase',
-           'DistilBertForSequenceClassification', 'DistilBertForMultipleChoice', 'DistilBertForTokenClassification',
-           'DistilBertForQuestionAnswering']
+           'DistilBertModel', 'from_bert', 'distillation_loss', 'forward_with_labels', 'DistilBertForMaskedLM',
+           'DistilBertClassifier', 'DistilBertForSequenceClassification', 'DistilBertForMultipleChoice',
+           'DistilBertForTokenClassification', 'DistilBertForQuestionAnswering']
 
 # %% ../../nbs/11_models.distilbert.ipynb #import-torch
 import torch
@@ -14,29 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # %% ../../nbs/11_models.distilbert.ipynb #from-minihf-attention-import-attention-m
-from ..attention import attention, merge_heads, padding_mask, split_heads
+from ..body import ALONE, options, run_body, self_attention
 from ..config import DistilBertConfig
 from minihf.heads import (
-    choice_loss,
-    classification_loss,
-    fold_choices,
-    masked_lm_loss,
-    span_loss,
-    token_loss,
+    MaskedLM, MultipleChoice, QuestionAnswering, SequenceClassification, TokenClassification,
+    check_two_labels,
 )
 from ..layers import activation, lookup, sinusoidal_positions
-from minihf.modeling import (
-    BaseModelOutput,
-    MaskedLMOutput,
-    MultipleChoiceModelOutput,
-    PreTrainedModel,
-    QuestionAnsweringModelOutput,
-    SequenceClassifierOutput,
-    TokenClassifierOutput,
-)
-from minihf.models.bert import (
-    check_inputs, check_shapes, check_two_labels, finish, options, run_layers,
-)
+from ..modeling import BaseModelOutput, PreTrainedModel
 
 # %% ../../nbs/11_models.distilbert.ipynb #names
 NAMES = {
@@ -81,13 +66,12 @@ class DistilBertAttention(nn.Module):
         self.out_lin = nn.Linear(d, d)
         self.dropout = nn.Dropout(config.attention_dropout)
 
-    def forward(self, x, mask=None, output_attentions=False):
-        q, k, v = (split_heads(f(x), self.h) for f in (self.q_lin, self.k_lin, self.v_lin))
-        mix, weights = attention(
-            q, k, v, mask, dropout=self.dropout.p if self.training else 0.0,
-            implementation=self.config._attn_implementation,
-            output_attentions=output_attentions)
-        return self.out_lin(merge_heads(mix)), weights  # (b, s, d)
+    def forward(self, x, along=ALONE):
+        mix, weights = self_attention(
+            self.q_lin(x), self.k_lin(x), self.v_lin(x), self.h, along,
+            dropout=self.dropout.p if self.training else 0.0,
+            implementation=self.config._attn_implementation)
+        return self.out_lin(mix), weights  # (b, s, d)
 
 # %% ../../nbs/11_models.distilbert.ipynb #distilbertlayer
 class DistilBertLayer(nn.Module):
@@ -102,8 +86,8 @@ class DistilBertLayer(nn.Module):
         self.output_layer_norm = nn.LayerNorm(d, eps=1e-12)
         self.act, self.dropout = activation(config.activation), nn.Dropout(config.dropout)
 
-    def forward(self, x, mask=None, causal=False, cache=None, output_attentions=False):
-        found, weights = self.attention(x, mask, output_attentions)
+    def forward(self, x, along=ALONE, cache=None):
+        found, weights = self.attention(x, along)
         x = self.sa_layer_norm(found + x)
         wide = self.act(self.ffn["lin1"](x))  # (b, s, 4 d)
         x = self.output_layer_norm(self.dropout(self.ffn["lin2"](wide)) + x)
@@ -135,6 +119,8 @@ class DistilBertPreTrainedModel(PreTrainedModel):
 class DistilBertModel(DistilBertPreTrainedModel):
     "Embeddings and layers: from ids to hidden states. Sanh et al. 2019."
 
+    skip_padding = False  # leave padding out (inference only); its vectors are zeros then
+
     def __init__(self, config: DistilBertConfig):
         super().__init__(config)
         self.embeddings = DistilBertEmbeddings(config)
@@ -142,6 +128,13 @@ class DistilBertModel(DistilBertPreTrainedModel):
         self.transformer = nn.ModuleDict({"layer": layers})
         self.gradient_checkpointing = False
         self.post_init()
+
+    def embed(self, input_ids, token_type_ids, position_ids, inputs_embeds, past):
+        return self.embeddings(input_ids, inputs_embeds, position_ids)  # no types here
+
+    def train(self, mode: bool = True):
+        self.skip_padding = self.skip_padding and not mode
+        return super().train(mode)
 
     def forward(
         self,
@@ -155,18 +148,13 @@ class DistilBertModel(DistilBertPreTrainedModel):
         return_dict: bool | None = None,  # False: a plain tuple
     ):  # -> BaseModelOutput or tuple
         "Hidden states of every token, (b, s, d)."
-        *wanted, named = options(
+        maps, states, named = options(
             self.config, output_attentions, output_hidden_states, return_dict)
-        check_inputs(self.config, input_ids, inputs_embeds, attention_mask, 0, position_ids)
-        try:
-            x = self.embeddings(input_ids, inputs_embeds, position_ids)
-            mask, layers = padding_mask(attention_mask), self.transformer["layer"]
-            x, states, maps = run_layers(self, layers, x, mask, False, None, *wanted)
-        except (RuntimeError, ValueError):
-            given = input_ids if inputs_embeds is None else inputs_embeds
-            check_shapes(self, given, attention_mask, None, position_ids, None, 0)
-            raise
-        out = BaseModelOutput(x, states, maps)
+        x, rest = run_body(
+            self, self.transformer["layer"], False, input_ids, attention_mask,
+            position_ids=position_ids, inputs_embeds=inputs_embeds, output_attentions=maps,
+            output_hidden_states=states)
+        out = BaseModelOutput(x, **rest)
         return out if named else out.to_tuple()
 
 # %% ../../nbs/11_models.distilbert.ipynb #from-bert
@@ -205,19 +193,39 @@ def distillation_loss(
     return F.kl_div(student, teacher, reduction="batchmean") * temperature**2
 
 # %% ../../nbs/11_models.distilbert.ipynb #distilbertformaskedlm
-class DistilBertForMaskedLM(DistilBertPreTrainedModel):
-    "DistilBERT that fills in the blanks."
+def forward_with_labels(
+    self,
+    input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
+    attention_mask: Tensor | None = None,
+    inputs_embeds: Tensor | None = None,
+    labels: Tensor | None = None,  # in the shape that the head's loss wants
+    position_ids: Tensor | None = None,
+    token_type_ids: Tensor | None = None,  # ignored
+    output_attentions: bool | None = None,
+    output_hidden_states: bool | None = None,
+    return_dict: bool | None = None,
+):
+    "Scores, and the loss if there are labels."
+    inputs = dict(input_ids=input_ids, attention_mask=attention_mask,
+                  inputs_embeds=inputs_embeds, position_ids=position_ids)
+    return self.forward_head(inputs, dict(labels=labels), output_attentions,
+                             output_hidden_states, return_dict)
 
+# %% ../../nbs/11_models.distilbert.ipynb #distilbertformaskedlm-2
+class DistilBertForMaskedLM(MaskedLM, DistilBertPreTrainedModel):
+    "DistilBERT that fills in the blanks: (b, s, v)."
+
+    body, forward = DistilBertModel, forward_with_labels
     tied = {"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"}
 
-    def __init__(self, config: DistilBertConfig):
-        super().__init__(config)
-        self.distilbert = DistilBertModel(config)
+    def add_head(self, config):
         self.vocab_transform = nn.Linear(config.dim, config.dim)
         self.vocab_layer_norm = nn.LayerNorm(config.dim, eps=1e-12)
         self.vocab_projector = nn.Linear(config.dim, config.vocab_size)
         self.act = activation(config.activation)
-        self.post_init()
+
+    def lm_logits(self, x):  # (b, s, d) -> (b, s, v)
+        return self.vocab_projector(self.vocab_layer_norm(self.act(self.vocab_transform(x))))
 
     def get_output_embeddings(self):
         return self.vocab_projector
@@ -225,141 +233,56 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel):
     def set_output_embeddings(self, value):
         self.vocab_projector = value
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,  # (b, s), the hidden words; -100 where nothing is asked
-        position_ids: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> MaskedLMOutput or tuple
-        "Scores for every place and word, (b, s, v), and the loss if there are labels."
-        out = self.distilbert(input_ids, attention_mask, inputs_embeds, position_ids, None,
-                              output_attentions, output_hidden_states, True)
-        x = self.vocab_layer_norm(self.act(self.vocab_transform(out.last_hidden_state)))
-        logits = self.vocab_projector(x)
-        loss = None if labels is None else masked_lm_loss(logits, labels)
-        return finish(self, return_dict, MaskedLMOutput, out, loss, logits)
-
 # %% ../../nbs/11_models.distilbert.ipynb #distilbertclassifierbase
-class DistilBertClassifierBase(DistilBertPreTrainedModel):
+class DistilBertClassifier:
     "One vector per text, `[CLS]` through a matrix and relu, and scores from it."
 
-    def __init__(self, config: DistilBertConfig, n: int):
-        super().__init__(config)
-        self.distilbert = DistilBertModel(config)
+    body, forward = DistilBertModel, forward_with_labels
+
+    def add_head(self, config):
         self.pre_classifier = nn.Linear(config.dim, config.dim)
-        self.classifier = nn.Linear(config.dim, n)
+        self.classifier = nn.Linear(config.dim, self.num_outputs(config))
         self.dropout = nn.Dropout(config.seq_classif_dropout)
-        self.post_init()
 
-    def score(self, x):  # (b, s, d)
-        return self.classifier(self.dropout(F.relu(self.pre_classifier(x[:, 0]))))  # (b, n)
+    def class_logits(self, out, inputs):  # (b, n)
+        first = out.last_hidden_state[:, 0]  # (b, d)
+        return self.classifier(self.dropout(F.relu(self.pre_classifier(first))))
 
 
-class DistilBertForSequenceClassification(DistilBertClassifierBase):
+class DistilBertForSequenceClassification(
+    DistilBertClassifier, SequenceClassification, DistilBertPreTrainedModel
+):
     "DistilBERT that sorts texts, or gives them numbers: see `classification_loss`."
 
-    def __init__(self, config: DistilBertConfig):
-        super().__init__(config, config.num_labels)
-        self.num_labels = config.num_labels
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,  # (b,) classes or numbers; (b, n) of 0.0, 1.0
-        position_ids: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> SequenceClassifierOutput or tuple
-        "Scores for the whole text, (b, num_labels), and the loss if there are labels."
-        out = self.distilbert(input_ids, attention_mask, inputs_embeds, position_ids, None,
-                              output_attentions, output_hidden_states, True)
-        logits = self.score(out.last_hidden_state)
-        loss = None if labels is None else classification_loss(logits, labels, self.config)
-        return finish(self, return_dict, SequenceClassifierOutput, out, loss, logits)
-
 # %% ../../nbs/11_models.distilbert.ipynb #distilbertformultiplechoice
-class DistilBertForMultipleChoice(DistilBertClassifierBase):
-    "DistilBERT that picks one of several texts."
-
-    def __init__(self, config: DistilBertConfig):
-        super().__init__(config, 1)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # (b, c, s)
-        attention_mask: Tensor | None = None,  # (b, c, s)
-        inputs_embeds: Tensor | None = None,  # (b, c, s, d)
-        labels: Tensor | None = None,  # (b,), the number of the right choice
-        position_ids: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> MultipleChoiceModelOutput or tuple
-        "A score per choice, (b, c), and the loss if there are labels."
-        if position_ids is not None and position_ids.dim() == 3:
-            position_ids = fold_choices(position_ids)
-        out = self.distilbert(
-            fold_choices(input_ids), fold_choices(attention_mask, "attention_mask"),
-            fold_choices(inputs_embeds, "inputs_embeds", 4), position_ids, None,
-            output_attentions, output_hidden_states, True)
-        given = input_ids if inputs_embeds is None else inputs_embeds
-        scores = self.score(out.last_hidden_state).view(given.shape[:2])  # (b, c)
-        loss = None if labels is None else choice_loss(scores, labels)
-        return finish(self, return_dict, MultipleChoiceModelOutput, out, loss, scores)
+class DistilBertForMultipleChoice(
+    DistilBertClassifier, MultipleChoice, DistilBertPreTrainedModel
+):
+    "DistilBERT that picks one of several texts: (b, c, s) in, (b, c) scores out."
 
 # %% ../../nbs/11_models.distilbert.ipynb #distilbertfortokenclassification
-class DistilBertForTokenClassification(DistilBertPreTrainedModel):
+class DistilBertForTokenClassification(TokenClassification, DistilBertPreTrainedModel):
     "DistilBERT that labels every token."
 
-    def __init__(self, config: DistilBertConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.distilbert = DistilBertModel(config)
+    body, forward = DistilBertModel, forward_with_labels
+
+    def add_head(self, config):
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(config.dim, config.num_labels)
-        self.post_init()
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,  # (b, s); -100 where nothing is asked
-        position_ids: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> TokenClassifierOutput or tuple
-        "Scores for every token, (b, s, num_labels), and the loss if there are labels."
-        out = self.distilbert(input_ids, attention_mask, inputs_embeds, position_ids, None,
-                              output_attentions, output_hidden_states, True)
-        logits = self.classifier(self.dropout(out.last_hidden_state))
-        loss = None if labels is None else token_loss(logits, labels)
-        return finish(self, return_dict, TokenClassifierOutput, out, loss, logits)
 
 # %% ../../nbs/11_models.distilbert.ipynb #distilbertforquestionanswering
-class DistilBertForQuestionAnswering(DistilBertPreTrainedModel):
+class DistilBertForQuestionAnswering(QuestionAnswering, DistilBertPreTrainedModel):
     "Marks where an answer starts and ends. Raises: ValueError unless two labels."
 
-    def __init__(self, config: DistilBertConfig):
-        super().__init__(config)
+    body = DistilBertModel
+
+    def add_head(self, config):
         check_two_labels(config)
-        self.distilbert = DistilBertModel(config)
-        self.qa_outputs = nn.Linear(config.dim, 2)
+        super().add_head(config)
         self.dropout = nn.Dropout(config.qa_dropout)
-        self.post_init()
+
+    def span_logits(self, x):  # (b, s, d) -> (b, s) twice
+        return super().span_logits(self.dropout(x))
 
     def forward(
         self,
@@ -375,10 +298,8 @@ class DistilBertForQuestionAnswering(DistilBertPreTrainedModel):
         return_dict: bool | None = None,
     ):  # -> QuestionAnsweringModelOutput or tuple
         "Scores for start and end, (b, s) each, and the loss if both places are given."
-        out = self.distilbert(input_ids, attention_mask, inputs_embeds, position_ids, None,
-                              output_attentions, output_hidden_states, True)
-        x = self.dropout(out.last_hidden_state)
-        start, end = self.qa_outputs(x).unbind(-1)  # (b, s) each
-        known = start_positions is not None and end_positions is not None
-        loss = span_loss(start, end, start_positions, end_positions) if known else None
-        return finish(self, return_dict, QuestionAnsweringModelOutput, out, loss, start, end)
+        inputs = dict(input_ids=input_ids, attention_mask=attention_mask,
+                      inputs_embeds=inputs_embeds, position_ids=position_ids)
+        places = dict(start_positions=start_positions, end_positions=end_positions)
+        return self.forward_head(inputs, places, output_attentions, output_hidden_states,
+                                 return_dict)

@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['Conv1D', 'attention_scale', 'upcast_attention', 'GPT2Attention', 'GPT2MLP', 'GPT2Block', 'GPT2PreTrainedModel',
-           'embed', 'rows_from', 'flat', 'GPT2Model', 'GPT2LMBase', 'GPT2LMHeadModel', 'last_token',
-           'GPT2ForSequenceClassification', 'GPT2ForTokenClassification', 'GPT2ForQuestionAnswering',
-           'GPT2SequenceSummary', 'GPT2DoubleHeadsModel']
+           'flat', 'GPT2Model', 'GPT2LMHeadModel', 'forward_with_labels', 'GPT2ForSequenceClassification',
+           'GPT2ForTokenClassification', 'GPT2ForQuestionAnswering', 'GPT2DoubleHeadsModel']
 
 # %% ../../nbs/15_models.gpt2.ipynb #import-torch
 import torch
@@ -14,29 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # %% ../../nbs/15_models.gpt2.ipynb #from-minihf-attention-import-attend-atte
-from ..attention import attend, attention, decoder_mask, merge_heads
-from ..book import brief
+from ..attention import attention, merge_heads
+from ..body import ALONE, cross_attention, options, run_body
 from ..config import GPT2Config
 from ..generation.search import GenerationMixin
 from minihf.heads import (
-    choice_loss,
-    classification_loss,
-    next_token_loss,
-    span_loss,
-    token_loss,
+    CausalLM, LastTokenClassification, QuestionAnswering, SequenceSummary, TokenClassification,
+    choice_loss, next_token_loss,
 )
 from ..layers import activation, feed_forward, lookup
 from minihf.modeling import (
-    BaseModelOutputWithPastAndCrossAttentions,
-    CausalLMOutputWithCrossAttentions,
-    GPT2DoubleHeadsModelOutput,
-    PreTrainedModel,
-    QuestionAnsweringModelOutput,
-    SequenceClassifierOutputWithPast,
-    TokenClassifierOutput,
-)
-from minihf.models.bert import (
-    check_shapes, finish, last_places, options, run_layers, start_cache,
+    BaseModelOutputWithPastAndCrossAttentions, GPT2DoubleHeadsModelOutput, PreTrainedModel,
 )
 
 # %% ../../nbs/15_models.gpt2.ipynb #conv1d
@@ -84,32 +71,51 @@ def upcast_attention(
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2attention
 class GPT2Attention(nn.Module):
-    "Causal attention of one layer: one matrix in, one matrix out."
+    "Causal attention of one layer, one matrix in, one out; `across`: attention to an encoder."
 
-    def __init__(self, config: GPT2Config, layer_idx: int = 0):
+    def __init__(self, config: GPT2Config, layer_idx: int = 0, across: bool = False):
         super().__init__()
-        if config.add_cross_attention:
-            raise NotImplementedError("add_cross_attention=True: there is no encoder here")
         d = config.n_embd
         self.config, self.h = config, config.n_head
         self.scale = attention_scale(config, layer_idx)
-        self.c_attn, self.c_proj = Conv1D(d, 3 * d), Conv1D(d, d)
+        self.c_attn = Conv1D(d, 2 * d if across else 3 * d)
+        if across:
+            self.q_attn = Conv1D(d, d)
+        self.c_proj = Conv1D(d, d)
 
-    def forward(self, x, mask=None, causal=False, cache=None, output_attentions=False):
-        c, (b, s, d) = self.config, x.shape
-        own = self._modules
-        qkv = own["c_attn"](x).view(b, s, 3, self.h, d // self.h)  # (b, s, 3, h, hd)
-        qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, b, h, s, hd)
+    def split(self, x):  # (b, s, n d) -> (n, b, h, s, hd)
+        b, s, wide = x.shape
+        hd = self.config.n_embd // self.h
+        return x.view(b, s, wide // (self.h * hd), self.h, hd).permute(2, 0, 3, 1, 4)
+
+    def forward(self, x, along=ALONE, cache=None):
+        c, own = self.config, self._modules
+        qkv = self.split(own["c_attn"](x))  # (3, b, h, s, hd)
         q, kv = qkv[0], qkv[1:]
         k, v = (kv if cache is None else cache.append(kv)).unbind(0)  # (b, h, k, hd)
-        how = dict(scale=self.scale, causal=causal, dropout=c.attn_pdrop if self.training else 0.0)
-        if c.reorder_and_upcast_attn and (output_attentions or c._attn_implementation == "eager"):
-            mix, weights = upcast_attention(q, k, v, mask, **how)
+        how = dict(scale=self.scale, causal=along.causal)
+        how["dropout"] = c.attn_pdrop if self.training else 0.0
+        by_hand = along.output_attentions or c._attn_implementation == "eager"
+        if c.reorder_and_upcast_attn and by_hand:
+            mix, weights = upcast_attention(q, k, v, along.mask, **how)
         else:
-            mix, weights = attention(q, k, v, mask, implementation=c._attn_implementation,
-                                     output_attentions=output_attentions, **how)
-        x = own["c_proj"](merge_heads(mix))  # (b, s, d)
-        return F.dropout(x, c.resid_pdrop) if self.training else x, weights
+            mix, weights = attention(
+                q, k, v, along.mask, implementation=c._attn_implementation,
+                output_attentions=along.output_attentions, **how)
+        return self.project(merge_heads(mix)), weights
+
+    def listen(self, x, along, cache=None):
+        "Attention to an encoder's states"
+        c = self.config
+        mix, weights = cross_attention(
+            self.q_attn(x), lambda states: self.split(self.c_attn(states)).unbind(0), self.h,
+            along, cache, scale=self.scale, dropout=c.attn_pdrop if self.training else 0.0,
+            implementation=c._attn_implementation)
+        return self.project(mix), weights
+
+    def project(self, mix):  # (b, s, d)
+        x = self._modules["c_proj"](mix)
+        return F.dropout(x, self.config.resid_pdrop) if self.training else x
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2mlp
 class GPT2MLP(nn.Module):
@@ -132,16 +138,23 @@ class GPT2Block(nn.Module):
 
     def __init__(self, config: GPT2Config, layer_idx: int = 0):
         super().__init__()
-        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
-        self.attn = GPT2Attention(config, layer_idx)
-        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        norm = lambda: nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.ln_1, self.attn = norm(), GPT2Attention(config, layer_idx)
+        self.ln_2 = norm()
+        if config.add_cross_attention:
+            self.crossattention = GPT2Attention(config, layer_idx, across=True)
+            self.ln_cross_attn = norm()
         self.mlp = GPT2MLP(config)
 
-    def forward(self, x, mask=None, causal=False, cache=None, output_attentions=False):
+    def forward(self, x, along=ALONE, cache=None):
         own = self._modules
-        mix, weights = own["attn"](own["ln_1"](x), mask, causal, cache, output_attentions)
+        mix, *weights = own["attn"](own["ln_1"](x), along, cache)
         x = x + mix
-        return x + own["mlp"](own["ln_2"](x)), weights  # (b, s, d)
+        if along.encoder is not None:
+            mix, across = self.crossattention.listen(self.ln_cross_attn(x), along, cache)
+            x = x + mix
+            weights.append(across)
+        return x + own["mlp"](own["ln_2"](x)), *weights  # (b, s, d)
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2pretrainedmodel
 class GPT2PreTrainedModel(PreTrainedModel):
@@ -167,43 +180,12 @@ class GPT2PreTrainedModel(PreTrainedModel):
     def set_input_embeddings(self, value):
         self.base_model.wte = value
 
-# %% ../../nbs/15_models.gpt2.ipynb #embed
-def embed(
-    model,  # has the tables `wte` and `wpe`
-    input_ids: Tensor | None,  # (b, s)
-    inputs_embeds: Tensor | None,  # (b, s, d), in place of input_ids
-    token_type_ids: Tensor | None,  # (b, s), rows of `wte`, too
-    position_ids: Tensor | None,  # (b, s); past, past + 1, … if None
-    past: int,  # tokens in the cache
-) -> Tensor:  # (b, s, d)
-    "What a token is plus where it stands. Raises: ValueError if the text is too long."
-    x = lookup(model.wte, input_ids) if inputs_embeds is None else inputs_embeds
-    if position_ids is None:
-        x = x + rows_from(model.wpe.weight, past, past + x.size(1))
-    else:
-        x = x + lookup(model.wpe, position_ids, "position_ids")
-    if token_type_ids is not None:
-        x = x + lookup(model.wte, token_type_ids, "token_type_ids")
-    return F.dropout(x, model.config.embd_pdrop) if model.training else x
-
-# %% ../../nbs/15_models.gpt2.ipynb #check-inputs
-def rows_from(
-    table: Tensor,  # (positions, d)
-    start: int,  # first row
-    end: int,  # first row left out
-) -> Tensor:  # (end - start, d)
-    "A run of position vectors. Raises: ValueError if the table is too short."
-    if end > len(table):
-        raise ValueError(f"the text has {end} tokens, but the model knows {len(table)} positions; "
-                         f"truncate it: tokenizer(..., truncation=True, max_length={len(table)})")
-    return table[start:end]
-
 # %% ../../nbs/15_models.gpt2.ipynb #flat
 def flat(x: Tensor | None, keep: int = 1) -> Tensor | None:
     "All axes but the last `keep` in one: choices become rows of the batch."
     return x if x is None or x.dim() <= keep + 1 else x.flatten(0, -keep - 1)
 
-# %% ../../nbs/15_models.gpt2.ipynb #gpt2model
+# %% ../../nbs/15_models.gpt2.ipynb #from-types-import-simplenamespace
 class GPT2Model(GPT2PreTrainedModel):
     "Embeddings, layers, one last norm: from ids to hidden states. Radford et al. 2019."
 
@@ -216,6 +198,16 @@ class GPT2Model(GPT2PreTrainedModel):
         self.gradient_checkpointing = False
         self.post_init()
 
+    def embed(self, input_ids, token_type_ids, position_ids, inputs_embeds, past):
+        x = lookup(self.wte, input_ids) if inputs_embeds is None else inputs_embeds  # (b, s, d)
+        if position_ids is None:
+            x = x + self.wpe.weight[past : past + x.size(1)]
+        else:
+            x = x + lookup(self.wpe, position_ids, "position_ids")
+        if token_type_ids is not None:
+            x = x + lookup(self.wte, token_type_ids, "token_type_ids")
+        return F.dropout(x, self.config.embd_pdrop) if self.training else x
+
     def forward(
         self,
         input_ids: Tensor | None = None,  # (b, s), or (b, choices, s)
@@ -224,72 +216,41 @@ class GPT2Model(GPT2PreTrainedModel):
         token_type_ids: Tensor | None = None,  # (b, s), vectors of these tokens are added
         position_ids: Tensor | None = None,  # (b, s); past, past + 1, … if None
         inputs_embeds: Tensor | None = None,  # (b, s, d), in place of input_ids
+        encoder_hidden_states: Tensor | None = None,  # (b, t, d), for cross-attention
+        encoder_attention_mask: Tensor | None = None,  # (b, t), 1 = real
         use_cache: bool | None = None,  # hand back a cache; None: as the config says
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,  # False: a plain tuple
     ):  # -> BaseModelOutputWithPastAndCrossAttentions or tuple
         "Hidden states (b, s, d) of every token, which has seen itself and the tokens before it."
-        *wanted, named = options(self.config, output_attentions, output_hidden_states, return_dict)
-        if (input_ids is None) == (inputs_embeds is None):
-            also = "" if input_ids is None else ", not both"
-            raise ValueError(f"give input_ids or inputs_embeds{also}")
+        maps, states, named = options(
+            self.config, output_attentions, output_hidden_states, return_dict)
         given = input_ids if inputs_embeds is None else inputs_embeds
-        shape = given.shape if inputs_embeds is None else given.shape[:-1]
-        if len(shape) < 2 or shape[-1] == 0:
-            name = "input_ids" if inputs_embeds is None else "inputs_embeds"
-            raise ValueError(f"{name} has shape {tuple(given.shape)}, but must be (batch, tokens), "
-                             f"and features for inputs_embeds; for one text write {name}[None]")
-        cache, keep = start_cache(self, past_key_values, use_cache, len(self.h))
-        past = 0 if cache is None else cache.get_seq_length()
-        end = past + shape[-1]
-        if attention_mask is not None and attention_mask.shape[-1] != end:
-            raise ValueError(f"attention_mask covers {attention_mask.shape[-1]} tokens, but there "
-                             f"are {end}: {past} kept in past_key_values and {shape[-1]} new")
-        if len(shape) > 2:  # choices become rows of the batch
+        choices = given is not None and given.dim() > (2 if inputs_embeds is None else 3)
+        if choices:  # they become rows of the batch
+            shape = given.shape[:3]
             input_ids, inputs_embeds = flat(input_ids), flat(inputs_embeds, 2)
             attention_mask, token_type_ids = flat(attention_mask), flat(token_type_ids)
             position_ids = flat(position_ids)
-        try:
-            x = embed(self, input_ids, inputs_embeds, token_type_ids, position_ids, past)
-            mask, causal = decoder_mask(attention_mask, shape[-1], end, x.device)
-            x, states, maps = run_layers(self, self.h, x, mask, causal, cache, *wanted)
-        except (RuntimeError, ValueError):
-            given = input_ids if inputs_embeds is None else inputs_embeds
-            check_shapes(self, given, attention_mask, token_type_ids, position_ids, cache, past)
-            raise
+        x, rest = run_body(
+            self, self.h, True, input_ids, attention_mask, token_type_ids, position_ids,
+            inputs_embeds, encoder_hidden_states, encoder_attention_mask, past_key_values,
+            use_cache, maps, states)
         x = self.ln_f(x)
-        if len(shape) > 2:
+        if choices:
             x = x.view(*shape, -1)
-        if states is not None:
-            states = (*states[:-1], x)
-        out = BaseModelOutputWithPastAndCrossAttentions(x, cache if keep else None, states, maps)
+        if states:
+            rest["hidden_states"] = (*rest["hidden_states"][:-1], x)
+        out = BaseModelOutputWithPastAndCrossAttentions(x, **rest)
         return out if named else out.to_tuple()
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2lmheadmodel
-class GPT2LMBase(GPT2PreTrainedModel, GenerationMixin):
-    "GPT-2 with the head that writes, which is the word table."
+class GPT2LMHeadModel(CausalLM, GPT2PreTrainedModel, GenerationMixin):
+    "GPT-2 that writes: a score for every token that may come next. The head is the word table."
 
+    body = GPT2Model
     tied = {"lm_head.weight": "transformer.wte.weight"}
-
-    def __init__(self, config: GPT2Config):
-        super().__init__(config)
-        self.transformer = GPT2Model(config)
-        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-
-    def get_output_embeddings(self):
-        return self.lm_head
-
-    def set_output_embeddings(self, value):
-        self.lm_head = value
-
-# %% ../../nbs/15_models.gpt2.ipynb #gpt2lmheadmodel-2
-class GPT2LMHeadModel(GPT2LMBase):
-    "GPT-2 that writes: a score for every token that may come next."
-
-    def __init__(self, config: GPT2Config):
-        super().__init__(config)
-        self.post_init()
 
     def forward(
         self,
@@ -299,6 +260,8 @@ class GPT2LMHeadModel(GPT2LMBase):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,  # (b, s), usually the input_ids; -100 where nothing is asked
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,  # scores for the last n places only, or for these; 0: all
@@ -307,179 +270,78 @@ class GPT2LMHeadModel(GPT2LMBase):
         return_dict: bool | None = None,
     ):  # -> CausalLMOutputWithCrossAttentions or tuple
         "Scores for the token after each place, (b, s, v), and the loss if there are labels."
-        out = self.transformer(
-            input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
-            inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
-        logits = self.lm_head(last_places(out.last_hidden_state, logits_to_keep))
-        loss = None if labels is None else next_token_loss(logits, labels)
-        return finish(self, return_dict, CausalLMOutputWithCrossAttentions, out, loss, logits)
+        inputs = dict(input_ids=input_ids, past_key_values=past_key_values,
+                      attention_mask=attention_mask, token_type_ids=token_type_ids,
+                      position_ids=position_ids, inputs_embeds=inputs_embeds,
+                      encoder_hidden_states=encoder_hidden_states,
+                      encoder_attention_mask=encoder_attention_mask, use_cache=use_cache)
+        asked = dict(labels=labels, logits_to_keep=logits_to_keep)
+        return self.forward_head(inputs, asked, output_attentions, output_hidden_states,
+                                 return_dict)
 
 # %% ../../nbs/15_models.gpt2.ipynb #last-token
-def last_token(
-    input_ids: Tensor | None,  # (b, s)
-    pad_token_id: int | None,
-    b: int,  # size of the batch
-) -> Tensor | int:  # (b,) places; -1 where padding can't be told
-    "Where each text ends, whichever side is padded. Raises: ValueError without a padding token."
-    if pad_token_id is None and b != 1:
-        raise ValueError(f"a batch of {b} texts needs config.pad_token_id, to see where each ends; "
-                         "set model.config.pad_token_id = tokenizer.pad_token_id, or pass one")
-    if pad_token_id is None or input_ids is None:
-        return -1
-    places = torch.arange(input_ids.shape[1], device=input_ids.device)
-    return (places * (input_ids != pad_token_id)).argmax(-1)
+def forward_with_labels(
+    self,
+    input_ids: Tensor | None = None,  # as for `GPT2Model`
+    past_key_values=None,
+    attention_mask: Tensor | None = None,
+    token_type_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,
+    inputs_embeds: Tensor | None = None,
+    labels: Tensor | None = None,  # in the shape that the head's loss wants
+    use_cache: bool | None = None,
+    output_attentions: bool | None = None,
+    output_hidden_states: bool | None = None,
+    return_dict: bool | None = None,
+):
+    "Scores, and the loss if there are labels."
+    inputs = dict(input_ids=input_ids, past_key_values=past_key_values,
+                  attention_mask=attention_mask, token_type_ids=token_type_ids,
+                  position_ids=position_ids, inputs_embeds=inputs_embeds, use_cache=use_cache)
+    return self.forward_head(inputs, dict(labels=labels), output_attentions,
+                             output_hidden_states, return_dict)
 
-# %% ../../nbs/15_models.gpt2.ipynb #gpt2forsequenceclassification
-class GPT2ForSequenceClassification(GPT2PreTrainedModel):
+
+class GPT2ForSequenceClassification(LastTokenClassification, GPT2PreTrainedModel):
     "GPT-2 that sorts texts: class scores read off each text's last token."
 
-    def __init__(self, config: GPT2Config):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.transformer = GPT2Model(config)
-        self.score = nn.Linear(config.n_embd, config.num_labels, bias=False)
-        self.post_init()
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # as for `GPT2Model`, and so below
-        past_key_values=None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,  # (b,) classes or numbers; or (b, num_labels) of 0.0 and 1.0
-        use_cache: bool | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> SequenceClassifierOutputWithPast or tuple
-        "Class scores (b, num_labels), and the loss. Raises: ValueError, see `last_token`."
-        given = input_ids if inputs_embeds is None else inputs_embeds
-        b = 1 if given is None else len(given)  # None: the body will say so
-        ends = last_token(input_ids, self.config.pad_token_id, b)
-        out = self.transformer(
-            input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
-            inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
-        x = out.last_hidden_state
-        logits = self.score(x[torch.arange(b, device=x.device), ends])
-        loss = None if labels is None else classification_loss(logits, labels, self.config)
-        return finish(self, return_dict, SequenceClassifierOutputWithPast, out, loss, logits)
+    body, forward = GPT2Model, forward_with_labels
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2fortokenclassification
-class GPT2ForTokenClassification(GPT2PreTrainedModel):
+class GPT2ForTokenClassification(TokenClassification, GPT2PreTrainedModel):
     "GPT-2 that labels every token, knowing only what came before it."
 
-    def __init__(self, config: GPT2Config):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.transformer = GPT2Model(config)
-        drop = getattr(config, "classifier_dropout", None)
-        drop = getattr(config, "hidden_dropout", None) if drop is None else drop
-        self.dropout = nn.Dropout(0.1 if drop is None else drop)
-        self.classifier = nn.Linear(config.n_embd, config.num_labels)
-        self.post_init()
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # as for `GPT2Model`, and so below
-        past_key_values=None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,  # (b, s) classes; -100 where nothing is asked
-        use_cache: bool | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> TokenClassifierOutput or tuple
-        "Class scores (b, s, num_labels), and the loss if there are labels."
-        out = self.transformer(
-            input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
-            inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
-        logits = self.classifier(self.dropout(out.last_hidden_state))
-        loss = None if labels is None else token_loss(logits, labels)
-        return finish(self, return_dict, TokenClassifierOutput, out, loss, logits)
+    body, forward = GPT2Model, forward_with_labels
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2forquestionanswering
-class GPT2ForQuestionAnswering(GPT2PreTrainedModel):
+class GPT2ForQuestionAnswering(QuestionAnswering, GPT2PreTrainedModel):
     "GPT-2 that marks where an answer starts and ends."
 
-    def __init__(self, config: GPT2Config):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.transformer = GPT2Model(config)
-        self.qa_outputs = nn.Linear(config.n_embd, 2)
-        self.post_init()
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # as for `GPT2Model`, and so below
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        start_positions: Tensor | None = None,  # (b,) first token of the answer
-        end_positions: Tensor | None = None,  # (b,) last token of the answer
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> QuestionAnsweringModelOutput or tuple
-        "A start and an end score for every place, (b, s) each, and the loss if both are given."
-        out = self.transformer(input_ids, None, attention_mask, token_type_ids, position_ids,
-                               inputs_embeds, None, output_attentions, output_hidden_states, True)
-        starts, ends = self.qa_outputs(out.last_hidden_state).unbind(-1)  # (b, s) each
-        asked = start_positions is not None and end_positions is not None
-        loss = span_loss(starts, ends, start_positions, end_positions) if asked else None
-        return finish(self, return_dict, QuestionAnsweringModelOutput, out, loss, starts, ends)
-
-# %% ../../nbs/15_models.gpt2.ipynb #gpt2sequencesummary
-class GPT2SequenceSummary(nn.Module):
-    "One vector or score per text: pick a place, project it."
-
-    def __init__(self, config: GPT2Config):
-        super().__init__()
-        c = config
-        if c.summary_type not in ("last", "first", "mean", "cls_index"):
-            raise NotImplementedError(f"summary_type={c.summary_type!r}: there are last, first, "
-                                      "mean and cls_index")
-        n = c.num_labels if c.summary_proj_to_labels and c.num_labels > 0 else c.n_embd
-        self.kind, self.p = c.summary_type, c.summary_first_dropout
-        self.last_p = getattr(c, "summary_last_dropout", 0.0)
-        self.summary = nn.Linear(c.n_embd, n) if c.summary_use_proj else nn.Identity()
-        self.act = activation(c.summary_activation or "linear")
-
-    def forward(self, x, cls_index=None):  # x: (b, s, d) or (b, choices, s, d)
-        if self.kind == "cls_index" and cls_index is None:
-            x = x[..., -1, :]  # (…, d)
-        elif self.kind == "cls_index":  # (b,) or (b, choices)
-            x = self.places(x, cls_index)
-        elif self.kind == "mean":
-            x = x.mean(1)
-        else:
-            x = x[:, 0] if self.kind == "first" else x[:, -1]
-        x = self.act(self.summary(F.dropout(x, self.p, self.training)))
-        return F.dropout(x, self.last_p, self.training)
-
-    def places(self, x, index):  # (…, s, d), (…) -> (…, d)
-        try:
-            index = index[..., None, None].expand(*index.shape, 1, x.shape[-1])
-            return x.gather(-2, index).squeeze(-2)
-        except (LookupError, RuntimeError, TypeError) as e:
-            *rows, s, _ = x.shape
-            raise ValueError(f"mc_token_ids should be a tensor of shape {tuple(rows)} with places "
-                             f"from 0 to {s - 1}, not {brief(index, 80)}") from e
+    body = GPT2Model
 
 # %% ../../nbs/15_models.gpt2.ipynb #gpt2doubleheadsmodel
-class GPT2DoubleHeadsModel(GPT2LMBase):
+class GPT2DoubleHeadsModel(CausalLM, GPT2PreTrainedModel, GenerationMixin):
     "GPT-2 that writes and chooses among endings."
 
+    body, output = GPT2Model, GPT2DoubleHeadsModelOutput
+    tied = GPT2LMHeadModel.tied
+
     def __init__(self, config: GPT2Config):
-        super().__init__(config)
         config.num_labels = 1  # one score for each choice
-        self.multiple_choice_head = GPT2SequenceSummary(config)
-        self.post_init()
+        super().__init__(config)
+
+    def add_head(self, config):
+        super().add_head(config)
+        n = config.num_labels if config.summary_proj_to_labels else config.n_embd
+        self.multiple_choice_head = SequenceSummary(config, n)
+
+    def answer(self, out, inputs, mc_token_ids=None, labels=None, mc_labels=None):
+        x = out.last_hidden_state
+        logits = self.lm_head(x)
+        mc_logits = self.multiple_choice_head(x, mc_token_ids).squeeze(-1)
+        loss = None if labels is None else next_token_loss(logits, labels)
+        mc_loss = None if mc_labels is None else choice_loss(mc_logits, mc_labels, "mc_labels")
+        return loss, mc_loss, logits, mc_logits
 
     def forward(
         self,
@@ -493,16 +355,14 @@ class GPT2DoubleHeadsModel(GPT2LMBase):
         labels: Tensor | None = None,  # (b, choices, s) for writing; -100 where nothing is asked
         mc_labels: Tensor | None = None,  # (b,) the right choice
         use_cache: bool | None = None,
-        output_attentions: bool | None = None, output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ):  # -> GPT2DoubleHeadsModelOutput or tuple
         "Next-token scores (b, choices, s, v), a score per choice (b, choices), and their losses."
-        out = self.transformer(
-            input_ids, past_key_values, attention_mask, token_type_ids, position_ids,
-            inputs_embeds, use_cache, output_attentions, output_hidden_states, True)
-        logits = self.lm_head(x := out.last_hidden_state)
-        mc_logits = self.multiple_choice_head(x, mc_token_ids).squeeze(-1)
-        loss = None if labels is None else next_token_loss(logits, labels)
-        mc_loss = None if mc_labels is None else choice_loss(mc_logits, mc_labels, "mc_labels")
-        results = loss, mc_loss, logits, mc_logits
-        return finish(self, return_dict, GPT2DoubleHeadsModelOutput, out, *results)
+        inputs = dict(input_ids=input_ids, past_key_values=past_key_values,
+                      attention_mask=attention_mask, token_type_ids=token_type_ids,
+                      position_ids=position_ids, inputs_embeds=inputs_embeds, use_cache=use_cache)
+        asked = dict(mc_token_ids=mc_token_ids, labels=labels, mc_labels=mc_labels)
+        return self.forward_head(inputs, asked, output_attentions, output_hidden_states,
+                                 return_dict)
