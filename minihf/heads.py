@@ -471,7 +471,9 @@ def last_places(
     x: Tensor,  # (b, s, d)
     keep: int | Tensor,  # how many at the end, 0 for all; or which
 ) -> Tensor:  # (b, kept, d)
-    "The places whose scores are wanted."
+    "The places whose scores are wanted. Raises: TypeError for a tensor of other numbers."
+    if isinstance(keep, Tensor) and (keep.is_floating_point() or keep.is_complex()):
+        raise TypeError(f"logits_to_keep should be a number, or a tensor of places, not {keep!r}")
     if isinstance(keep, Tensor) and keep.dim():
         return x[..., keep, :]
     return x[..., -int(keep) :, :] if keep else x
@@ -537,7 +539,7 @@ class SequenceSummary(nn.Module):
         try:
             index = index[..., None, None].expand(*index.shape, 1, x.shape[-1])
             return x.gather(-2, index).squeeze(-2)
-        except (IndexError, RuntimeError, TypeError) as e:
+        except (LookupError, RuntimeError, TypeError) as e:
             *rows, s, _ = x.shape
             raise ValueError(f"mc_token_ids should be a tensor of shape {tuple(rows)} with places "
                              f"from 0 to {s - 1}, not {brief(index, 80)}") from e

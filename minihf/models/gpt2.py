@@ -326,12 +326,9 @@ class GPT2DoubleHeadsModel(CausalLM, GPT2PreTrainedModel, GenerationMixin):
     body, output = GPT2Model, GPT2DoubleHeadsModelOutput
     tied = GPT2LMHeadModel.tied
 
-    def __init__(self, config: GPT2Config):
-        config.num_labels = 1  # one score for each choice
-        super().__init__(config)
-
     def add_head(self, config):
         super().add_head(config)
+        config.num_labels = self.num_labels = 1  # one score for each choice
         n = config.num_labels if config.summary_proj_to_labels else config.n_embd
         self.multiple_choice_head = SequenceSummary(config, n)
 
