@@ -1,6 +1,7 @@
 """Work on a chapter as a text file: python tools/chapter.py 06_attention
 
 `_txt/06_attention.py` (py:percent, git-ignored) -> `nbs/06_attention.ipynb` -> its module -> run -> clean.
+A chapter may add to the module of an earlier one with `#| export config` (a family's configuration needs no torch).
 
     python tools/chapter.py 06_attention            from text to a clean, executed notebook
     python tools/chapter.py 06_attention --no-run   the same without running it
@@ -56,9 +57,7 @@ def main():
         return subprocess.run(["jupytext", "--to", "py:percent", str(nb), "-o", str(txt)], check=True)
     if txt.exists():
         to_notebook(txt, nb)
-    from nbdev.export import nb_export
-
-    nb_export(nb)
+    subprocess.run(["nbdev_export"], cwd=ROOT, check=True)  # all: a chapter may add to an earlier one's module
     subprocess.run(["nbdev_clean", "--fname", str(nb)], check=True)
     if not a.no_run:
         sys.exit(subprocess.run([sys.executable, str(ROOT / "tools/nbrun.py"), str(nb)], cwd=ROOT).returncode)
