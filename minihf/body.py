@@ -95,12 +95,12 @@ class Places:
 
 # %% ../nbs/08b_body.ipynb #real-places
 def real_places(
-    model,  # may have the switch `skip_padding`
+    model,  # an encoder has the switch `skip_padding`
     attention_mask: Tensor | None,  # (b, s); other masks say more than where padding is
     *wanted: bool,  # what makes it impossible: a decoder, a cache, weights or states
 ) -> Places | None:
     "Where real tokens are, if padding may be left out; None if all is to be computed."
-    if not getattr(model, "skip_padding", False) or torch.is_grad_enabled() or any(wanted):
+    if any(wanted) or not model.skip_padding or torch.is_grad_enabled():
         return None
     plain = attention_mask is not None and attention_mask.dim() == 2
     return Places(attention_mask) if plain and padding_mask(attention_mask) is not None else None

@@ -33,7 +33,7 @@ class KVBuffer:
     def __init__(self):
         self.kv = self.spare = None  # (2, b, h, length or more, hd)
         self.length = self.room = 0  # tokens kept; tokens that `kv` may be written up to
-        self.cross = None  # keys and values of an encoder's states, which never grow
+        self.cross = None  # keys and values of an encoder's tokens, which never grow
 
     def append(
         self,

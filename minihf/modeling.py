@@ -241,23 +241,6 @@ class BertForPreTrainingOutput(ModelOutput):
     attentions: tuple
 
 
-class ElectraForPreTrainingOutput(ModelOutput):
-    "Was a token replaced? One score per token."
-    loss: Tensor
-    logits: Tensor  # (b, s)
-    hidden_states: tuple
-    attentions: tuple
-
-
-class AlbertForPreTrainingOutput(ModelOutput):
-    "Both things ALBERT was trained on."
-    loss: Tensor
-    prediction_logits: Tensor  # (b, s, v)
-    sop_logits: Tensor  # (b, 2)
-    hidden_states: tuple
-    attentions: tuple
-
-
 class GPT2DoubleHeadsModelOutput(ModelOutput):
     "Next-token scores and a score per choice."
     loss: Tensor
