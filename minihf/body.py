@@ -236,17 +236,15 @@ def check_shapes(
 ):
     "Why did a forward fail? Raises: ValueError naming the input that does not fit, if one doesn't."
     table, h = model.get_input_embeddings().weight, model.config.num_attention_heads
-    d, (b, s) = table.shape[1], given.shape[:2]
-    end = past + s
+    b, s = given.shape[:2]
+    d, end = table.shape[1], past + s
     if given.dim() == 3 and (given.shape[2] != d or given.dtype != table.dtype):
         raise ValueError(f"inputs_embeds are {given.shape[2]} numbers of {given.dtype} for each "
                          f"token, but the model works with {d} of {table.dtype}")
     masks = {2: (b, end), 3: (b, s, end), 4: (b, h, s, end)}
     wanted = {"attention_mask": (attention_mask, masks), "position_ids": (position_ids, {2: (b, s)}),
               "token_type_ids": (token_type_ids, {2: (b, s)})}
-    for name, (x, wants) in wanted.items():
-        if x is None:
-            continue
+    for name, (x, wants) in ((k, v) for k, v in wanted.items() if v[0] is not None):
         want = wants.get(x.dim(), wants[2])
         if x.dim() not in wants or any(n not in (1, w) for n, w in zip(x.shape, want)):
             raise ValueError(f"{name} has shape {tuple(x.shape)}, but must be {want}: {b} texts of "
