@@ -125,7 +125,7 @@ def test_forms_of_texts_are_those_of_the_reference(t):
 
 
 # --- ids -------------------------------------------------------------------------------------------
-WRONG_IDS = [torch.rand(4) * 50, [5.0], 5.0, "abc", ["a"], None, [None], [[5], [6.0]], torch.zeros(1, 2, 3, dtype=torch.long), {"a": 1}, np.array([1.5]), [5, 7.0]]
+WRONG_IDS = [torch.tensor([20.5, 41.25]), [5.0], 5.0, "abc", ["a"], None, [None], [[5], [6.0]], torch.zeros(1, 2, 3, dtype=torch.long), {"a": 1}, np.array([1.5]), [5, 7.0]]
 
 
 @pytest.mark.parametrize("ids", WRONG_IDS, ids=lambda o: str(o)[:30].replace("\n", " "))
