@@ -20,7 +20,10 @@ _MODULES = {
         "AutoModelForTextEncoding AutoModelForSeq2SeqLM AutoModelForMaskGeneration"
     ),
     "cache": "DynamicCache",
-    "config": "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config",
+    "config": (
+        "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config "
+        "RobertaConfig ElectraConfig AlbertConfig"
+    ),
     "data": (
         "default_data_collator DefaultDataCollator DataCollatorWithPadding "
         "DataCollatorForLanguageModeling DataCollatorForTokenClassification "
@@ -54,6 +57,22 @@ _MODULES = {
         "GPT2PreTrainedModel GPT2Model GPT2LMHeadModel GPT2DoubleHeadsModel "
         "GPT2ForSequenceClassification GPT2ForTokenClassification "
         "GPT2ForQuestionAnswering"
+    ),
+    "models.roberta": (
+        "RobertaPreTrainedModel RobertaModel RobertaForMaskedLM RobertaForCausalLM "
+        "RobertaForSequenceClassification RobertaForTokenClassification "
+        "RobertaForQuestionAnswering RobertaForMultipleChoice"
+    ),
+    "models.electra": (
+        "ElectraPreTrainedModel ElectraModel ElectraForPreTraining ElectraForMaskedLM "
+        "ElectraForCausalLM ElectraForSequenceClassification "
+        "ElectraForTokenClassification ElectraForQuestionAnswering "
+        "ElectraForMultipleChoice"
+    ),
+    "models.albert": (
+        "AlbertPreTrainedModel AlbertModel AlbertForPreTraining AlbertForMaskedLM "
+        "AlbertForSequenceClassification AlbertForTokenClassification "
+        "AlbertForQuestionAnswering AlbertForMultipleChoice"
     ),
     "pipelines": (
         "pipeline Pipeline TextClassificationPipeline TokenClassificationPipeline "
@@ -111,6 +130,7 @@ if TYPE_CHECKING:  # for editors: the same names
     from .cache import DynamicCache
     from .config import (
         PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, GPT2Config,
+        RobertaConfig, ElectraConfig, AlbertConfig,
     )
     from .data import (
         default_data_collator, DefaultDataCollator, DataCollatorWithPadding,
@@ -149,6 +169,22 @@ if TYPE_CHECKING:  # for editors: the same names
         GPT2PreTrainedModel, GPT2Model, GPT2LMHeadModel, GPT2DoubleHeadsModel,
         GPT2ForSequenceClassification, GPT2ForTokenClassification,
         GPT2ForQuestionAnswering,
+    )
+    from .models.roberta import (
+        RobertaPreTrainedModel, RobertaModel, RobertaForMaskedLM, RobertaForCausalLM,
+        RobertaForSequenceClassification, RobertaForTokenClassification,
+        RobertaForQuestionAnswering, RobertaForMultipleChoice,
+    )
+    from .models.electra import (
+        ElectraPreTrainedModel, ElectraModel, ElectraForPreTraining, ElectraForMaskedLM,
+        ElectraForCausalLM, ElectraForSequenceClassification,
+        ElectraForTokenClassification, ElectraForQuestionAnswering,
+        ElectraForMultipleChoice,
+    )
+    from .models.albert import (
+        AlbertPreTrainedModel, AlbertModel, AlbertForPreTraining, AlbertForMaskedLM,
+        AlbertForSequenceClassification, AlbertForTokenClassification,
+        AlbertForQuestionAnswering, AlbertForMultipleChoice,
     )
     from .pipelines import (
         pipeline, Pipeline, TextClassificationPipeline, TokenClassificationPipeline,

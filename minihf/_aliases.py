@@ -47,7 +47,7 @@ ALIASES = {  # name in transformers -> the modules here that hold what it holds
     "training_args_seq2seq": "trainer",
     "utils": "hub modeling tokenizers.base",
 }
-for family in ("bert", "distilbert", "gpt2"):
+for family in ("albert", "bert", "distilbert", "electra", "gpt2", "roberta"):
     ALIASES[f"models.{family}.modeling_{family}"] = f"models.{family} modeling"
     ALIASES[f"models.{family}.configuration_{family}"] = "config"
     ALIASES[f"models.{family}.tokenization_{family}"] = "tokenizers.base"

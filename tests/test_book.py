@@ -95,6 +95,8 @@ def test_modules_follow_their_chapters():
     "A chapter is named after the module that it exports, and imports only from chapters above it"
     order = {p.stem.split("_", 1)[1]: p.stem for p in CHAPTERS}
     for path in CHAPTERS:
+        if not any("#| default_exp" in c["source"] for c in cells(path, "code")):
+            continue  # a chapter that only shows
         name = path.stem.split("_", 1)[1]
         module = ROOT / "minihf" / (name.replace(".", "/") + ".py")
         text = module.read_text(encoding="utf-8")

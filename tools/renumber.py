@@ -26,8 +26,8 @@ def order():
     return names, {int(old[:2]): int(new[:2]) for old, new in names.items() if plain(old)}
 
 
-def renumbered(text, names, numbers, own=None):
-    "`text` with new file names and numbers; `own` is the old number of the chapter that it stands in"
+def renumbered(text, names, numbers):
+    "`text` with new file names and numbers"
     new = lambda n: str(numbers.get(int(n), n))
 
     def link(m):
@@ -58,6 +58,8 @@ def main():
             source = "".join(c["source"])
             if c["cell_type"] == "markdown":
                 source = renumbered(source, names, numbers)
+                if path.name in names:  # its own exercises
+                    source = re.sub(r"(\*\*Exercise )\d+(\.\d+)", rf"\g<1>{int(names[path.name][:2])}\2", source)
                 if path.name == "course.ipynb":
                     source = course(source, numbers)
             else:
