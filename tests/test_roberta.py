@@ -375,7 +375,7 @@ ASK = dict(return_offsets_mapping=True, return_token_type_ids=True, return_speci
 def test_texts_and_pairs(folders, folder, settings):
     a = RobertaTokenizer.from_pretrained(folders[folder], **settings)
     b = T.RobertaTokenizer.from_pretrained(folders[folder], **settings)
-    texts = MASKS + make_texts(300, seed=4)
+    texts = MASKS + [t for t in make_texts(310, seed=4) if len(t) < 1000]
     assert plain(a(texts, **ASK)) == plain(b(texts, **ASK))
     pairs = texts[::-1]
     x, y = (t(texts, pairs, **ASK) for t in (a, b))
