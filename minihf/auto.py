@@ -47,7 +47,7 @@ TABLE = {
                    TextEncoding="RobertaModel", PreTraining="RobertaForMaskedLM"),
     "electra": row("Electra", "BertTokenizer", f"PreTraining CausalLM {READING}",
                    TextEncoding="ElectraModel"),
-    "albert": row("Albert", "PreTrainedTokenizerFast", f"PreTraining {READING}",
+    "albert": row("Albert", "PreTrainedTokenizer", f"PreTraining {READING}",
                   TextEncoding="AlbertModel"),
     "gpt2": row("GPT2", "GPT2Tokenizer", SORTING,
                 CausalLM="GPT2LMHeadModel", PreTraining="GPT2LMHeadModel"),
@@ -133,8 +133,8 @@ def model_class(
 OTHERS = (
     "bert-generation camembert convbert deberta eurobert flaubert hubert ibert "
     "megatron-bert mobilebert modernbert modernvbert nomic_bert qdqbert rembert "
-    "retribert roc_bert xlm-roberta squeezebert ultrabert ultravbert visual_bert "
-    "wav2vec2-bert"
+    "retribert roberta-prelayernorm roc_bert squeezebert ultrabert ultravbert "
+    "visual_bert wav2vec2-bert xlm-roberta xlm-roberta-xl"
 ).split()  # families elsewhere, in whose names stands one of ours
 
 

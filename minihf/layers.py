@@ -24,7 +24,7 @@ def check_ids(
     """Raises: IndexError naming the first id that is not in 0 … size - 1, its place, the limit;
     TypeError for what is no tensor of whole numbers."""
     if not isinstance(ids, Tensor) or ids.dtype not in (torch.int64, torch.int32):
-        got = f"{brief(ids, 60)} ({type(ids).__name__})"
+        got = f"{brief(ids, 60)} ({type(ids).__name__}); take return_tensors=\"pt\""
         if isinstance(ids, Tensor):
             got = f"{ids.dtype}; write {name}.long()"
         raise TypeError(f"{name} should be a tensor of whole numbers (int64), not {got}")

@@ -112,13 +112,13 @@ def test_family_of_old_configs(tmp_path, data, want):
     if want:
         assert AutoConfig.from_pretrained(tmp_path).model_type == want
     else:
-        with pytest.raises(ValueError, match='no "model_type".*bert, distilbert, gpt2'):
+        with pytest.raises(ValueError, match='no "model_type".*albert, bert, distilbert, electra, gpt2, roberta'):
             AutoConfig.from_pretrained(tmp_path)
 
 
 # a folder's name, beside a config that says nothing; True: as version 4 of the reference (5 has lost it)
 NAMES = [("bert-base-cased", "bert"), ("tinybert", "bert"), ("my-distilbert", "distilbert"), ("gpt2-large", "gpt2"), ("x/bert", "bert"),
-         ("albert/gpt2", "gpt2"), ("distilbert/bert", "bert"), ("albert-base-v2", "albert"), ("xlm-roberta", "roberta"), ("distilroberta", "roberta"),
+         ("albert/gpt2", "gpt2"), ("distilbert/bert", "bert"), ("albert-base-v2", "albert"), ("xlm-roberta", "xlm-roberta"), ("distilroberta", "roberta"),
          ("bert-generation", "bert-generation"), ("visual_bert", "visual_bert"), ("BERT", None), ("model", None)]
 
 
@@ -167,7 +167,7 @@ def test_model_types_that_are_no_text(tmp_path, data):
 def test_unknown_family_names_the_known(tmp_path):
     put(tmp_path, "config.json", {"model_type": "llama"})
     for cls in (AutoConfig, AutoModel, AutoTokenizer, AutoModelForCausalLM):
-        with pytest.raises(ValueError, match="'llama' is not known here. Known: bert, distilbert, gpt2.*register"):
+        with pytest.raises(ValueError, match="'llama' is not known here. Known: albert, bert, distilbert, electra, gpt2, roberta.*register"):
             cls.from_pretrained(tmp_path)
     with pytest.raises(ValueError, match="llama"):
         AutoConfig.for_model("llama")

@@ -475,6 +475,7 @@ import resource, signal, sys
 sys.path.insert(0, sys.argv[1])
 from test_trainer_checkpoints import *
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+torch.set_num_threads(1)  # as the tests: sums in the same order
 
 class Fill(T.TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
