@@ -506,6 +506,7 @@ GENERIC = ("PreTrainedTokenizer", "TokenizersBackend", "PythonBackend")  # any o
 def tokenizer_names() -> dict:
     "Tokenizers by name: the table's as modules to load from, the reader's as classes."
     ours = {row[1]: "tokenizers.base" for row in TABLE.values()}
+    ours.pop("PreTrainedTokenizer")  # whatever tokenizer.json says: that names no family's
     own = {cls.__name__.removesuffix("Fast"): cls for cls in TOKENIZERS.values()}
     return {**ours, **own}
 
