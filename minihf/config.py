@@ -641,7 +641,7 @@ def check_size(
                          f"parameters, {need * width / 1e9:,.0f} GB, but there are "
                          f"{memory / 1e9:,.0f} GB of memory. Are all its sizes right?")
 
-# %% ../nbs/11b_models.roberta.ipynb #robertaconfig
+# %% ../nbs/14_models.roberta.ipynb #robertaconfig
 class RobertaConfig(BertConfig):
     """BERT's numbers and another vocabulary. The published models were made with
     `max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5`."""
@@ -652,7 +652,7 @@ class RobertaConfig(BertConfig):
     bos_token_id: int | None = 0
     eos_token_id: int | list | None = 2
 
-# %% ../nbs/11c_models.electra.ipynb #electraconfig
+# %% ../nbs/15_models.electra.ipynb #electraconfig
 class ElectraConfig(PretrainedConfig):
     "ELECTRA small, unless you say otherwise."
 
@@ -684,7 +684,7 @@ class ElectraConfig(PretrainedConfig):
     eos_token_id: int | list | None = None
     tie_word_embeddings: bool = True
 
-# %% ../nbs/11d_models.albert.ipynb #albertconfig
+# %% ../nbs/16_models.albert.ipynb #albertconfig
 class AlbertConfig(PretrainedConfig):
     "ALBERT xxlarge, unless you say otherwise."
 

@@ -2795,7 +2795,7 @@ BertTokenizerFast, DistilBertTokenizerFast = BertTokenizer, DistilBertTokenizer
 GPT2TokenizerFast = GPT2Tokenizer
 PreTrainedTokenizerBase = PreTrainedTokenizerFast = PreTrainedTokenizer
 
-# %% ../../nbs/11b_models.roberta.ipynb #robertatokenizer
+# %% ../../nbs/14_models.roberta.ipynb #robertatokenizer
 class RobertaTokenizer(PreTrainedTokenizer):
     "Byte-level BPE; `<s>` before a text, `</s>` behind it, two between (Liu et al., 2019)."
 
