@@ -618,8 +618,9 @@ def test_order_of_the_burst(tmp_path, monkeypatch):
     old = ["model.safetensors", "model-00001-of-00009.safetensors", "model.safetensors.index.json"]
     for name in old:
         (tmp_path / name).touch()
-    done, real = [], os.replace
-    monkeypatch.setattr(os, "replace", lambda a, b: (done.append(Path(a if str(b).endswith(".tmp") else b).name), real(a, b)))
+    done, rename, remove = [], os.replace, os.remove
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append(Path(b).name), rename(a, b)))
+    monkeypatch.setattr(os, "remove", lambda a: (done.append(Path(a).name), remove(a)))
     late = ["config.json", "generation_config.json", "tokenizer_config.json"]
     with hub.saving(tmp_path):
         for name in late:
@@ -628,6 +629,8 @@ def test_order_of_the_burst(tmp_path, monkeypatch):
         put(tmp_path / "vocab.txt")
         assert done == []
     new = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "vocab.txt"}
+    assert done[0] == done[-1] == hub.BURST  # the list of what is to be done comes first, and goes last
+    done = done[1:-1]
     assert set(done[:3]) == new and done[3] == "model.safetensors.index.json"
     assert set(done[4:6]) == set(old[:2]) and set(done[6:8]) == set(late[1:]) and done[8:] == ["config.json"]
     assert names(tmp_path) == sorted({*new, *late, "model.safetensors.index.json"})
@@ -1318,3 +1321,49 @@ def test_odd_arguments_are_named(toy, monkeypatch, function):
                 named = [name, "max_shard_size" if name == "size" else name, repr(value)[1:-1][:20], "No folder", "not in the cache", "JSON serializable"]
                 assert name is None and function in ("find_on_hub", "replacing") or any(str(o) in str(e) for o in named), (name, value, repr(e))
                 assert "\x1b" not in str(e)
+
+
+KILLED = """
+import os, signal, sys
+from minihf import hub
+folder, stop = sys.argv[1], int(sys.argv[2])
+plain, calls = os.replace, []
+def replace(*args):
+    if len(calls) == stop:
+        os.kill(os.getpid(), signal.SIGKILL)
+    calls.append(args)
+    plain(*args)
+os.replace = replace
+with hub.saving(folder) as save:
+    for name in ("a", "b", "config.json"):
+        with hub.replacing(f"{folder}/{name}") as tmp:
+            open(tmp, "w").write("new")
+    save.files["old"] = None
+"""
+
+
+@pytest.mark.skipif(hub.fcntl is None, reason="needs a lock")
+@pytest.mark.parametrize("stop", range(5))
+def test_a_kill_between_two_renames_is_mended_by_the_next_who_looks(tmp_path, stop):
+    for name in ("a", "b", "config.json", "old"):
+        (tmp_path / name).write_text("before")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(stop)])
+    assert done.returncode == (0 if stop == 4 else -9)
+    hub.local_path(str(tmp_path))  # as every reader does
+    found = {p.name: p.read_text() for p in tmp_path.iterdir() if not p.name.endswith(".tmp")}
+    new = dict.fromkeys(("a", "b", "config.json"), "new")
+    assert found == (new if stop else {**dict.fromkeys(new, "before"), "old": "before"})
+    with hub.saving(tmp_path):
+        pass
+    assert sorted(found) == sorted(p.name for p in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("moves", [{"../x": None}, {"a": "../x"}, {"a": "b"}, {"": None}, {"/etc/x": None}, {"a": 5}])
+def test_a_burst_that_leads_outside_is_refused(tmp_path, moves):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    (tmp_path / "x").write_text("mine")
+    (folder / hub.BURST).write_text(json.dumps(moves))
+    with pytest.raises(hub.FileError, match="no file of this folder"):
+        hub.local_path(str(folder))
+    assert (tmp_path / "x").read_text() == "mine"
