@@ -126,7 +126,7 @@ def test_every_error_is_one_line(error, monkeypatch, capsys):
     def fail(args):
         raise error
 
-    monkeypatch.setattr(cli, "run", fail)
+    monkeypatch.setattr(cli, "run_command", fail)
     assert cli.main(["tour"]) == 1
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("minihf: ") and err.count("\n") == 1 and len(err) < 800
@@ -141,14 +141,14 @@ def test_ctrl_c(monkeypatch, capsys):
     def stop(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run", stop)
+    monkeypatch.setattr(cli, "run_command", stop)
     assert cli.main(["tour"]) == 130 and capsys.readouterr() == ("", "")
     monkeypatch.setattr(cli, "parser", lambda: stop(None))
     assert cli.main(["tour"]) == 130 and capsys.readouterr() == ("", "")
 
 
 def test_ctrl_c_in_a_terminal():
-    code = "import time; from minihf import cli; cli.run = lambda args: (print('ready', flush=True), time.sleep(60)); raise SystemExit(cli.main([]))"
+    code = "import time; from minihf import cli; cli.run_command = lambda args: (print('ready', flush=True), time.sleep(60)); raise SystemExit(cli.main([]))"
     writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert writer.stdout.readline() == "ready\n"
     writer.send_signal(signal.SIGINT)
@@ -227,10 +227,10 @@ WRONG = [None, 5, 2.5, ["a"], {"a": 1}, b"x", True, object()]
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_arguments_of_the_wrong_kind(wrong):
-    calls = [(cli.load, "name", ["x", "Model"], 0), (cli.load, "task", ["x", "Model"], 1), (cli.colour, "on", [["a"], True], 1), (cli.embed, "model", ["a", "x"], 1),
+    calls = [(cli.load_pair, "name", ["x", "Model"], 0), (cli.load_pair, "task", ["x", "Model"], 1), (cli.colour, "on", [["a"], True], 1), (cli.embed, "model", ["a", "x"], 1),
              (cli.fill_mask, "text", ["a"], 0), (cli.fill_mask, "model", ["a", "x"], 1), (cli.fill_mask, "k", ["a", cli.BERT, 1], 2),
-             (cli.generate, "text", ["a"], 0), (cli.generate, "model", ["a", "x"], 1), (cli.generate, "tokens", ["a", cli.GPT2, 1], 2),
-             (cli.generate, "seed", ["a", cli.GPT2, 1, 1], 3), (cli.tour_encode, "text", ["a"], 0), (cli.run, "args", ["a"], 0),
+             (cli.continue_text, "text", ["a"], 0), (cli.continue_text, "model", ["a", "x"], 1), (cli.continue_text, "tokens", ["a", cli.GPT2, 1], 2),
+             (cli.continue_text, "seed", ["a", cli.GPT2, 1, 1], 3), (cli.tour_encode, "text", ["a"], 0), (cli.run_command, "args", ["a"], 0),
              (cli.unit_mean, "hidden", [0, 0], 0), (cli.load_encoder, "name", ["x"], 0)]
     calls += [(cli.colour, "tokens", [["a"]], 0), (cli.embed, "texts", ["a"], 0), (cli.main, "argv", [[]], 0)] if wrong != ["a"] else []
     right = {"on": (True,), "k": (5,), "tokens": (5,), "seed": (None, 5), "argv": (None,)}
@@ -242,7 +242,7 @@ def test_arguments_of_the_wrong_kind(wrong):
 
 
 def test_values_that_make_no_sense():
-    for call in (lambda: cli.load(cli.BERT, "Nonsense"), lambda: cli.generate("a", seed=2**64), lambda: cli.generate("a", tokens=0), lambda: cli.generate("a", tokens=-5),
+    for call in (lambda: cli.load_pair(cli.BERT, "Nonsense"), lambda: cli.continue_text("a", seed=2**64), lambda: cli.continue_text("a", tokens=0), lambda: cli.continue_text("a", tokens=-5),
                  lambda: cli.fill_mask("a [MASK]", k=0), lambda: cli.fill_mask("a [MASK]", k=-1), lambda: cli.embed([])):
         with pytest.raises(ValueError):
             call()
