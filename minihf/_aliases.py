@@ -13,13 +13,12 @@ ALIASES = {  # name in transformers -> the modules here that hold what it holds
     "cache_utils": "cache",
     "configuration_utils": "config",
     "data.data_collator": "data",
-    "file_utils": "modeling hub tokenizers.base",
+    "file_utils": "modeling_outputs hub tokenizers.base",
     "generation.configuration_utils": "generation.search",
     "generation.logits_process": "generation.logits",
     "generation.stopping_criteria": "generation.logits",
     "generation.streamers": "generation.search",
     "generation.utils": "generation.search generation.logits",
-    "modeling_outputs": "modeling",
     "modeling_utils": "modeling layers",
     "models.auto": "auto",
     "models.auto.auto_factory": "auto",
@@ -45,10 +44,10 @@ ALIASES = {  # name in transformers -> the modules here that hold what it holds
     "trainer_utils": "trainer",
     "training_args": "trainer",
     "training_args_seq2seq": "trainer",
-    "utils": "hub modeling tokenizers.base",
+    "utils": "hub modeling_outputs tokenizers.base",
 }
 for family in ("albert", "bert", "distilbert", "electra", "gpt2", "roberta"):
-    ALIASES[f"models.{family}.modeling_{family}"] = f"models.{family} modeling"
+    ALIASES[f"models.{family}.modeling_{family}"] = f"models.{family} modeling modeling_outputs"
     ALIASES[f"models.{family}.configuration_{family}"] = "config"
     ALIASES[f"models.{family}.tokenization_{family}"] = "tokenizers.base"
     ALIASES[f"models.{family}.tokenization_{family}_fast"] = "tokenizers.base"

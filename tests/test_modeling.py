@@ -17,8 +17,10 @@ import transformers
 from torch import nn
 
 import minihf.modeling as modeling
+import minihf.modeling_outputs as outputs
 from minihf.config import BertConfig, GPT2Config
-from minihf.modeling import BaseModelOutput, LoadReport, ModelOutput, PreTrainedModel, call_layer
+from minihf.modeling import LoadReport, PreTrainedModel, call_layer
+from minihf.modeling_outputs import BaseModelOutput, ModelOutput
 from minihf.models.bert import BertForMaskedLM, BertModel
 
 TINY = dict(vocab_size=31, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
@@ -37,7 +39,7 @@ def same(a, b):
 
 # outputs
 
-NAMES = [n for n in dir(modeling) if isinstance(getattr(modeling, n), type) and issubclass(getattr(modeling, n), ModelOutput)
+NAMES = [n for n in dir(outputs) if isinstance(getattr(outputs, n), type) and issubclass(getattr(outputs, n), ModelOutput)
          and n != "ModelOutput"]
 
 
@@ -48,7 +50,7 @@ def test_fields_are_the_references(name):
 
     files = (modeling_outputs, *(getattr(getattr(models, f), f"modeling_{f}") for f in ("albert", "bert", "electra", "gpt2")))
     theirs = next(getattr(f, name) for f in files if hasattr(f, name))
-    assert getattr(modeling, name).fields == tuple(f.name for f in dataclasses.fields(theirs))
+    assert getattr(outputs, name).fields == tuple(f.name for f in dataclasses.fields(theirs))
 
 
 def test_output_access():
