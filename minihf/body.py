@@ -189,9 +189,8 @@ def run_body(
     output_attentions: bool = False, output_hidden_states: bool = False,
 ) -> tuple[Tensor, dict]:  # the last x (b, s, d); what else was asked for, by its field
     "Check, embed, mask, run the layers. Raises: ValueError naming the input that doesn't fit."
-    if not decoder:
-        use_cache = False  # an encoder only reads a cache
-    cache, keep = start_cache(model, past_key_values, use_cache, len(layers))
+    wanted = use_cache if decoder else False  # an encoder only reads a cache
+    cache, keep = start_cache(model, past_key_values, wanted, len(layers))
     past = 0 if cache is None else cache.get_seq_length()
     s = check_inputs(model.config, input_ids, inputs_embeds, attention_mask, past, position_ids)
     heard = listen(model.config, encoder_hidden_states, encoder_attention_mask)

@@ -13,15 +13,17 @@ import torch
 from torch import Tensor, nn
 
 # %% ../../nbs/16_models.albert.ipynb #from-minihf-body-import-alone-options-ru
-from ..body import ALONE, options, run_body, self_attention
+from ..body import ALONE, self_attention
 from ..config import AlbertConfig
 from minihf.heads import (
-    Head, MaskedLM, MultipleChoice, QuestionAnswering, SequenceClassification,
-    TokenClassification, check_two_labels, masked_lm_loss, next_sentence_loss,
+    MaskedLM, MultipleChoice, QuestionAnswering, SequenceClassification, TokenClassification,
+    WordsAndPair,
 )
 from ..layers import activation
-from ..modeling import AlbertForPreTrainingOutput, BaseModelOutputWithPooling
-from .bert import BertEmbeddings, BertModel, BertPreTrainedModel
+from minihf.modeling import (
+    AlbertForPreTrainingOutput, BaseModelOutputWithPooling, PreTrainedModel,
+)
+from .bert import OLD_BUFFERS, BertBody, BertEmbeddings
 
 # %% ../../nbs/16_models.albert.ipynb #group-numbers
 def group_numbers(
@@ -86,18 +88,20 @@ class AlbertEncoder(nn.Module):
         return [layer for k in group_numbers(n, len(groups)) for layer in groups[k]]
 
 # %% ../../nbs/16_models.albert.ipynb #albertpretrainedmodel
-class AlbertPreTrainedModel(BertPreTrainedModel):
-    "What every ALBERT has in common: its config and its prefix; the rest is BERT's."
+class AlbertPreTrainedModel(PreTrainedModel):
+    "What every ALBERT has in common: its config and its prefix."
 
     config_class = AlbertConfig
     base_model_prefix = "albert"
+    ignored = OLD_BUFFERS
     _no_split_modules = ("BertEmbeddings", "AlbertLayer")
 
 
-class AlbertModel(AlbertPreTrainedModel, BertModel):
+class AlbertModel(BertBody, AlbertPreTrainedModel):
     "The same layer again and again: hidden states, and a pooled vector. Lan et al. 2019."
 
     output = BaseModelOutputWithPooling
+    is_decoder = False
 
     def add_embeddings(self, config):
         self.embeddings = BertEmbeddings(config, config.embedding_size)
@@ -108,9 +112,17 @@ class AlbertModel(AlbertPreTrainedModel, BertModel):
     def add_pooler(self, config):
         self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
 
+    def get_layers(self):
+        return self.encoder.in_order(self.config.num_hidden_layers)
+
     def embed(self, *given):
         x = self.embeddings(*given)  # (b, s, e)
         return self.encoder.embedding_hidden_mapping_in(x)  # (b, s, d)
+
+    def finish(self, x, rest):
+        if self.pooler is not None:
+            rest["pooler_output"] = torch.tanh(self.pooler(x[:, 0]))
+        return x
 
     def forward(
         self,
@@ -124,16 +136,10 @@ class AlbertModel(AlbertPreTrainedModel, BertModel):
         return_dict: bool | None = None,  # False: a plain tuple
     ):  # -> BaseModelOutputWithPooling or tuple
         "Hidden states of every token, (b, s, d), and the pooled vector, (b, d)."
-        maps, states, named = options(
-            self.config, output_attentions, output_hidden_states, return_dict)
-        layers = self.encoder.in_order(self.config.num_hidden_layers)
-        x, rest = run_body(
-            self, layers, False, input_ids, attention_mask, token_type_ids, position_ids,
-            inputs_embeds, output_attentions=maps, output_hidden_states=states)
-        if self.pooler is not None:
-            rest["pooler_output"] = torch.tanh(self.pooler(x[:, 0]))
-        out = self.output(x, **rest)
-        return out if named else out.to_tuple()
+        return self.run(
+            output_attentions, output_hidden_states, return_dict, input_ids=input_ids,
+            attention_mask=attention_mask, token_type_ids=token_type_ids,
+            position_ids=position_ids, inputs_embeds=inputs_embeds)
 
 # %% ../../nbs/16_models.albert.ipynb #albertmlmhead
 class AlbertMLMHead(nn.Module):
@@ -156,6 +162,7 @@ class AlbertWithLMHead:
     "What is added to an ALBERT that predicts words."
 
     body, body_options = AlbertModel, dict(add_pooling_layer=False)
+    output_embeddings = "predictions.decoder"
     tied = {
         "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
         "predictions.decoder.bias": "predictions.bias",
@@ -167,22 +174,16 @@ class AlbertWithLMHead:
     def lm_logits(self, x):
         return self.predictions(x)
 
-    def get_output_embeddings(self):
-        return self.predictions.decoder
-
-    def set_output_embeddings(self, value):
-        self.predictions.decoder = value
-        self.predictions.bias = value.bias
-
 
 class AlbertForMaskedLM(AlbertWithLMHead, MaskedLM, AlbertPreTrainedModel):
     "ALBERT that fills in the blanks: (b, s, v). Labels (b, s), -100 where nothing is asked."
 
 # %% ../../nbs/16_models.albert.ipynb #albertforpretraining
-class AlbertForPreTraining(AlbertWithLMHead, Head, AlbertPreTrainedModel):
+class AlbertForPreTraining(AlbertWithLMHead, WordsAndPair, AlbertPreTrainedModel):
     "ALBERT as it was trained: hidden words, and are the two texts in their order?"
 
     body_options, output = {}, AlbertForPreTrainingOutput
+    label_names = ("labels", "sentence_order_label")
 
     def add_head(self, config):
         super().add_head(config)
@@ -190,33 +191,12 @@ class AlbertForPreTraining(AlbertWithLMHead, Head, AlbertPreTrainedModel):
             "dropout": nn.Dropout(config.classifier_dropout_prob),
             "classifier": nn.Linear(config.hidden_size, config.num_labels)})
 
-    def answer(self, out, inputs, labels=None, sentence_order_label=None):
-        words, head = self.lm_logits(out.last_hidden_state), self.sop_classifier
-        order, loss = head["classifier"](head["dropout"](out.pooler_output)), None
-        if labels is not None and sentence_order_label is not None:
-            loss = masked_lm_loss(words, labels)
-            loss = loss + next_sentence_loss(order, sentence_order_label, "sentence_order_label")
-        return loss, words, order
+    def pair_logits(self, pooled):  # (b, d) -> (b, 2)
+        return self.sop_classifier["classifier"](self.sop_classifier["dropout"](pooled))
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # as for `AlbertModel`, and so the next four
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,  # (b, s), the hidden words; -100 where nothing is asked
-        sentence_order_label: Tensor | None = None,  # (b,), 0 = in order, 1 = swapped
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> AlbertForPreTrainingOutput or tuple
-        "Scores for words (b, s, v) and for the order (b, 2); the loss if both labels are given."
-        inputs = dict(input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
-                      token_type_ids=token_type_ids, inputs_embeds=inputs_embeds)
-        labels = dict(labels=labels, sentence_order_label=sentence_order_label)
-        return self.forward_head(inputs, labels, output_attentions, output_hidden_states,
-                                 return_dict)
+    def answer(self, out, inputs, labels: Tensor | None = None,
+               sentence_order_label: Tensor | None = None):  # (b, s); (b,), 1 = swapped
+        return self.both(out, labels, sentence_order_label, "sentence_order_label")
 
 # %% ../../nbs/16_models.albert.ipynb #albertforsequenceclassification
 class AlbertForSequenceClassification(SequenceClassification, AlbertPreTrainedModel):
@@ -238,10 +218,6 @@ class AlbertForTokenClassification(TokenClassification, AlbertPreTrainedModel):
 
 
 class AlbertForQuestionAnswering(QuestionAnswering, AlbertPreTrainedModel):
-    "ALBERT that marks where an answer starts and ends. Raises: ValueError for other `num_labels`."
+    "ALBERT that marks where an answer starts and ends."
 
     body, body_options = AlbertModel, dict(add_pooling_layer=False)
-
-    def add_head(self, config):
-        check_two_labels(config)
-        super().add_head(config)

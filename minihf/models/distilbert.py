@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['NAMES', 'DistilBertEmbeddings', 'DistilBertAttention', 'DistilBertLayer', 'DistilBertPreTrainedModel',
-           'DistilBertModel', 'from_bert', 'distillation_loss', 'forward_with_labels', 'DistilBertForMaskedLM',
-           'DistilBertClassifier', 'DistilBertForSequenceClassification', 'DistilBertForMultipleChoice',
-           'DistilBertForTokenClassification', 'DistilBertForQuestionAnswering']
+           'DistilBertModel', 'from_bert', 'distillation_loss', 'DistilBertForMaskedLM', 'DistilBertClassifier',
+           'DistilBertForSequenceClassification', 'DistilBertForMultipleChoice', 'DistilBertForTokenClassification',
+           'DistilBertForQuestionAnswering']
 
 # %% ../../nbs/13_models.distilbert.ipynb #import-torch
 import torch
@@ -14,14 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # %% ../../nbs/13_models.distilbert.ipynb #from-minihf-attention-import-attention-m
-from ..body import ALONE, options, run_body, self_attention
+from ..body import ALONE, Body, self_attention
 from ..config import DistilBertConfig
 from minihf.heads import (
     MaskedLM, MultipleChoice, QuestionAnswering, SequenceClassification, TokenClassification,
-    check_two_labels,
 )
 from ..layers import activation, lookup, sinusoidal_positions
-from ..modeling import BaseModelOutput, PreTrainedModel
+from ..modeling import PreTrainedModel
 
 # %% ../../nbs/13_models.distilbert.ipynb #names
 NAMES = {
@@ -102,12 +101,6 @@ class DistilBertPreTrainedModel(PreTrainedModel):
     ignored = (r"embeddings\.position_ids$",)  # a buffer in old files
     _no_split_modules = ("DistilBertEmbeddings", "DistilBertLayer")
 
-    def get_input_embeddings(self):
-        return self.base_model.embeddings.word_embeddings
-
-    def set_input_embeddings(self, value):
-        self.base_model.embeddings.word_embeddings = value
-
     @torch.no_grad()
     def _init_weights(self, module):
         super()._init_weights(module)
@@ -116,25 +109,29 @@ class DistilBertPreTrainedModel(PreTrainedModel):
             table.copy_(sinusoidal_positions(*table.shape)[:, : table.shape[1]])
 
 # %% ../../nbs/13_models.distilbert.ipynb #distilbertmodel
-class DistilBertModel(DistilBertPreTrainedModel):
+class DistilBertModel(Body, DistilBertPreTrainedModel):
     "Embeddings and layers: from ids to hidden states. Sanh et al. 2019."
 
-    skip_padding = False  # leave padding out (inference only); its vectors are zeros then
+    is_decoder = False
 
     def __init__(self, config: DistilBertConfig):
         super().__init__(config)
         self.embeddings = DistilBertEmbeddings(config)
         layers = nn.ModuleList(DistilBertLayer(config) for _ in range(config.n_layers))
         self.transformer = nn.ModuleDict({"layer": layers})
-        self.gradient_checkpointing = False
         self.post_init()
+
+    def get_layers(self):
+        return self.transformer["layer"]
+
+    def get_input_embeddings(self):
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value):
+        self.embeddings.word_embeddings = value
 
     def embed(self, input_ids, token_type_ids, position_ids, inputs_embeds, past):
         return self.embeddings(input_ids, inputs_embeds, position_ids)  # no types here
-
-    def train(self, mode: bool = True):
-        self.skip_padding = self.skip_padding and not mode
-        return super().train(mode)
 
     def forward(
         self,
@@ -148,14 +145,10 @@ class DistilBertModel(DistilBertPreTrainedModel):
         return_dict: bool | None = None,  # False: a plain tuple
     ):  # -> BaseModelOutput or tuple
         "Hidden states of every token, (b, s, d)."
-        maps, states, named = options(
-            self.config, output_attentions, output_hidden_states, return_dict)
-        x, rest = run_body(
-            self, self.transformer["layer"], False, input_ids, attention_mask,
-            position_ids=position_ids, inputs_embeds=inputs_embeds, output_attentions=maps,
-            output_hidden_states=states)
-        out = BaseModelOutput(x, **rest)
-        return out if named else out.to_tuple()
+        return self.run(
+            output_attentions, output_hidden_states, return_dict, input_ids=input_ids,
+            attention_mask=attention_mask, position_ids=position_ids,
+            inputs_embeds=inputs_embeds)
 
 # %% ../../nbs/13_models.distilbert.ipynb #from-bert
 def from_bert(
@@ -192,30 +185,11 @@ def distillation_loss(
     teacher = (teacher_logits / temperature).softmax(-1).reshape(-1, n)
     return F.kl_div(student, teacher, reduction="batchmean") * temperature**2
 
-# %% ../../nbs/13_models.distilbert.ipynb #distilbertformaskedlm
-def forward_with_labels(
-    self,
-    input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
-    attention_mask: Tensor | None = None,
-    inputs_embeds: Tensor | None = None,
-    labels: Tensor | None = None,  # in the shape that the head's loss wants
-    position_ids: Tensor | None = None,
-    token_type_ids: Tensor | None = None,  # ignored
-    output_attentions: bool | None = None,
-    output_hidden_states: bool | None = None,
-    return_dict: bool | None = None,
-):
-    "Scores, and the loss if there are labels."
-    inputs = dict(input_ids=input_ids, attention_mask=attention_mask,
-                  inputs_embeds=inputs_embeds, position_ids=position_ids)
-    return self.forward_head(inputs, dict(labels=labels), output_attentions,
-                             output_hidden_states, return_dict)
-
 # %% ../../nbs/13_models.distilbert.ipynb #distilbertformaskedlm-2
 class DistilBertForMaskedLM(MaskedLM, DistilBertPreTrainedModel):
     "DistilBERT that fills in the blanks: (b, s, v)."
 
-    body, forward = DistilBertModel, forward_with_labels
+    body, output_embeddings = DistilBertModel, "vocab_projector"
     tied = {"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"}
 
     def add_head(self, config):
@@ -227,24 +201,18 @@ class DistilBertForMaskedLM(MaskedLM, DistilBertPreTrainedModel):
     def lm_logits(self, x):  # (b, s, d) -> (b, s, v)
         return self.vocab_projector(self.vocab_layer_norm(self.act(self.vocab_transform(x))))
 
-    def get_output_embeddings(self):
-        return self.vocab_projector
-
-    def set_output_embeddings(self, value):
-        self.vocab_projector = value
-
 # %% ../../nbs/13_models.distilbert.ipynb #distilbertclassifierbase
 class DistilBertClassifier:
     "One vector per text, `[CLS]` through a matrix and relu, and scores from it."
 
-    body, forward = DistilBertModel, forward_with_labels
+    body = DistilBertModel
 
     def add_head(self, config):
         self.pre_classifier = nn.Linear(config.dim, config.dim)
         self.classifier = nn.Linear(config.dim, self.num_outputs(config))
         self.dropout = nn.Dropout(config.seq_classif_dropout)
 
-    def class_logits(self, out, inputs):  # (b, n)
+    def class_logits(self, out):  # (b, n)
         first = out.last_hidden_state[:, 0]  # (b, d)
         return self.classifier(self.dropout(F.relu(self.pre_classifier(first))))
 
@@ -264,7 +232,7 @@ class DistilBertForMultipleChoice(
 class DistilBertForTokenClassification(TokenClassification, DistilBertPreTrainedModel):
     "DistilBERT that labels every token."
 
-    body, forward = DistilBertModel, forward_with_labels
+    body = DistilBertModel
 
     def add_head(self, config):
         self.dropout = nn.Dropout(config.dropout)
@@ -272,34 +240,13 @@ class DistilBertForTokenClassification(TokenClassification, DistilBertPreTrained
 
 # %% ../../nbs/13_models.distilbert.ipynb #distilbertforquestionanswering
 class DistilBertForQuestionAnswering(QuestionAnswering, DistilBertPreTrainedModel):
-    "Marks where an answer starts and ends. Raises: ValueError unless two labels."
+    "DistilBERT that marks where an answer starts and ends."
 
     body = DistilBertModel
 
     def add_head(self, config):
-        check_two_labels(config)
         super().add_head(config)
         self.dropout = nn.Dropout(config.qa_dropout)
 
     def span_logits(self, x):  # (b, s, d) -> (b, s) twice
         return super().span_logits(self.dropout(x))
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # as for `DistilBertModel`, and so the next two
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        start_positions: Tensor | None = None,  # (b,), the answer's first token
-        end_positions: Tensor | None = None,  # (b,), its last token
-        position_ids: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> QuestionAnsweringModelOutput or tuple
-        "Scores for start and end, (b, s) each, and the loss if both places are given."
-        inputs = dict(input_ids=input_ids, attention_mask=attention_mask,
-                      inputs_embeds=inputs_embeds, position_ids=position_ids)
-        places = dict(start_positions=start_positions, end_positions=end_positions)
-        return self.forward_head(inputs, places, output_attentions, output_hidden_states,
-                                 return_dict)

@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['replace_tokens', 'ElectraPreTrainedModel', 'ElectraModel', 'ElectraForPreTraining', 'ElectraWithLMHead',
-           'ElectraForMaskedLM', 'electra_loss', 'ElectraClassificationHead', 'ElectraForSequenceClassification',
-           'ElectraForMultipleChoice', 'ElectraForTokenClassification', 'ElectraForQuestionAnswering',
-           'ElectraForCausalLM']
+           'ElectraForMaskedLM', 'electra_loss', 'ElectraForSequenceClassification', 'ElectraForMultipleChoice',
+           'ElectraForTokenClassification', 'ElectraForQuestionAnswering', 'ElectraForCausalLM']
 
 # %% ../../nbs/15_models.electra.ipynb #import-torch
 import torch
@@ -17,12 +16,14 @@ from torch import Tensor, nn
 from ..config import ElectraConfig
 from ..generation.search import GenerationMixin
 from minihf.heads import (
-    CausalLM, Head, MaskedLM, MultipleChoice, QuestionAnswering, SequenceClassification,
-    SequenceSummary, TokenClassification, check_two_labels, forward_with_labels, head_dropout,
+    CausalLM, ClassificationHead, Head, MaskedLM, MultipleChoice, QuestionAnswering,
+    SequenceClassification, SequenceSummary, TokenClassification,
 )
 from ..layers import activation
-from ..modeling import BaseModelOutputWithPastAndCrossAttentions, ElectraForPreTrainingOutput
-from .bert import BertEmbeddings, BertModel, BertPreTrainedModel
+from minihf.modeling import (
+    BaseModelOutputWithPastAndCrossAttentions, ElectraForPreTrainingOutput, PreTrainedModel,
+)
+from .bert import OLD_BUFFERS, BertBody, BertEmbeddings
 
 # %% ../../nbs/15_models.electra.ipynb #replace-tokens
 def replace_tokens(
@@ -36,14 +37,16 @@ def replace_tokens(
     return replaced, (replaced != ids).long()
 
 # %% ../../nbs/15_models.electra.ipynb #electrapretrainedmodel
-class ElectraPreTrainedModel(BertPreTrainedModel):
-    "What every ELECTRA has in common: its config and its prefix; the rest is BERT's."
+class ElectraPreTrainedModel(PreTrainedModel):
+    "What every ELECTRA has in common: its config and its prefix."
 
     config_class = ElectraConfig
     base_model_prefix = "electra"
+    ignored = OLD_BUFFERS
+    _no_split_modules = ("BertEmbeddings", "BertLayer")
 
 
-class ElectraModel(ElectraPreTrainedModel, BertModel):
+class ElectraModel(BertBody, ElectraPreTrainedModel):
     "BERT's layers behind a narrower table, no pooler: hidden states. Clark et al. 2020."
 
     output = BaseModelOutputWithPastAndCrossAttentions
@@ -65,7 +68,7 @@ class ElectraModel(ElectraPreTrainedModel, BertModel):
 class ElectraForPreTraining(Head, ElectraPreTrainedModel):
     "The discriminator: was a token replaced? Scores (b, s). Labels (b, s): 1 = replaced."
 
-    body, output, forward = ElectraModel, ElectraForPreTrainingOutput, forward_with_labels
+    body, output = ElectraModel, ElectraForPreTrainingOutput
 
     def add_head(self, config):
         d = config.hidden_size
@@ -73,13 +76,13 @@ class ElectraForPreTraining(Head, ElectraPreTrainedModel):
             {"dense": nn.Linear(d, d), "dense_prediction": nn.Linear(d, 1)})
         self.act = activation(config.hidden_act)
 
-    def answer(self, out, inputs, labels=None):
+    def answer(self, out, inputs, labels: Tensor | None = None):
         head = self.discriminator_predictions
         x = self.act(head["dense"](out.last_hidden_state))  # (b, s, d)
         logits = head["dense_prediction"](x).squeeze(-1)  # (b, s)
         if labels is None:
             return None, logits
-        mask = inputs["attention_mask"]
+        mask = inputs.get("attention_mask")
         if mask is None:
             mask = torch.ones_like(logits)
         real = mask == 1
@@ -90,6 +93,7 @@ class ElectraWithLMHead:
     "What is added to an ELECTRA that predicts words."
 
     body = ElectraModel
+    output_embeddings, cache_with_labels = "generator_lm_head", False
     tied = {"generator_lm_head.weight": "electra.embeddings.word_embeddings.weight"}
 
     def add_head(self, config):
@@ -102,12 +106,6 @@ class ElectraWithLMHead:
         head = self.generator_predictions
         x = head["LayerNorm"](F.gelu(head["dense"](x)))  # (b, s, e)
         return self.generator_lm_head(x)
-
-    def get_output_embeddings(self):
-        return self.generator_lm_head
-
-    def set_output_embeddings(self, value):
-        self.generator_lm_head = value
 
 
 class ElectraForMaskedLM(ElectraWithLMHead, MaskedLM, ElectraPreTrainedModel):
@@ -131,29 +129,15 @@ def electra_loss(
     return guess.loss + weight * found.loss
 
 # %% ../../nbs/15_models.electra.ipynb #electraclassificationhead
-class ElectraClassificationHead(nn.Module):
-    "The first token through a matrix and gelu, then scores."
-
-    def __init__(self, config):
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = head_dropout(config)
-        self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
-
-    def forward(self, x):  # (b, s, d)
-        x = F.gelu(self.dense(self.dropout(x[:, 0])))  # (b, d)
-        return self.out_proj(self.dropout(x))  # (b, num_labels)
-
-
 class ElectraForSequenceClassification(SequenceClassification, ElectraPreTrainedModel):
     "ELECTRA that sorts texts, or gives them numbers: see `classification_loss`."
 
     body = ElectraModel
 
     def add_head(self, config):
-        self.classifier = ElectraClassificationHead(config)
+        self.classifier = ClassificationHead(config, F.gelu)
 
-    def class_logits(self, out, inputs):
+    def class_logits(self, out):
         return self.classifier(out.last_hidden_state)
 
 # %% ../../nbs/15_models.electra.ipynb #electraformultiplechoice
@@ -166,7 +150,7 @@ class ElectraForMultipleChoice(MultipleChoice, ElectraPreTrainedModel):
         self.sequence_summary = SequenceSummary(config, config.hidden_size)
         self.classifier = nn.Linear(config.hidden_size, 1)
 
-    def class_logits(self, out, inputs):
+    def class_logits(self, out):
         return self.classifier(self.sequence_summary(out.last_hidden_state))
 
 
@@ -177,13 +161,9 @@ class ElectraForTokenClassification(TokenClassification, ElectraPreTrainedModel)
 
 
 class ElectraForQuestionAnswering(QuestionAnswering, ElectraPreTrainedModel):
-    "ELECTRA that marks where an answer starts and ends. Raises: ValueError for other `num_labels`."
+    "ELECTRA that marks where an answer starts and ends."
 
     body = ElectraModel
-
-    def add_head(self, config):
-        check_two_labels(config)
-        super().add_head(config)
 
 # %% ../../nbs/15_models.electra.ipynb #electraforcausallm
 class ElectraForCausalLM(ElectraWithLMHead, CausalLM, ElectraPreTrainedModel, GenerationMixin):

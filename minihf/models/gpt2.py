@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Conv1D', 'attention_scale', 'upcast_attention', 'GPT2Attention', 'GPT2MLP', 'GPT2Block', 'GPT2PreTrainedModel',
-           'flat', 'GPT2Model', 'GPT2LMHeadModel', 'forward_with_labels', 'GPT2ForSequenceClassification',
-           'GPT2ForTokenClassification', 'GPT2ForQuestionAnswering', 'GPT2DoubleHeadsModel']
+           'flat', 'GPT2Model', 'GPT2LMHeadModel', 'GPT2ForSequenceClassification', 'GPT2ForTokenClassification',
+           'GPT2ForQuestionAnswering', 'GPT2DoubleHeadsModel']
 
 # %% ../../nbs/20_models.gpt2.ipynb #import-torch
 import torch
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 # %% ../../nbs/20_models.gpt2.ipynb #from-minihf-attention-import-attend-atte
 from ..attention import attention, merge_heads
-from ..body import ALONE, cross_attention, options, run_body
+from ..body import ALONE, Body, cross_attention
 from ..config import GPT2Config
 from ..generation.search import GenerationMixin
 from minihf.heads import (
-    CausalLM, LastTokenClassification, QuestionAnswering, SequenceSummary, TokenClassification,
-    choice_loss, next_token_loss,
+    ENCODER, CausalLM, LastTokenClassification, QuestionAnswering, SequenceSummary,
+    TokenClassification, choice_loss, next_token_loss,
 )
 from ..layers import activation, feed_forward, lookup
 from minihf.modeling import (
@@ -174,20 +174,17 @@ class GPT2PreTrainedModel(PreTrainedModel):
         if isinstance(module, (GPT2Attention, GPT2MLP)):
             module.c_proj.weight.normal_(0.0, std / (2 * self.config.n_layer) ** 0.5)
 
-    def get_input_embeddings(self):
-        return self.base_model.wte
-
-    def set_input_embeddings(self, value):
-        self.base_model.wte = value
-
 # %% ../../nbs/20_models.gpt2.ipynb #flat
 def flat(x: Tensor | None, keep: int = 1) -> Tensor | None:
     "All axes but the last `keep` in one: choices become rows of the batch."
     return x if x is None or x.dim() <= keep + 1 else x.flatten(0, -keep - 1)
 
 # %% ../../nbs/20_models.gpt2.ipynb #from-types-import-simplenamespace
-class GPT2Model(GPT2PreTrainedModel):
+class GPT2Model(Body, GPT2PreTrainedModel):
     "Embeddings, layers, one last norm: from ids to hidden states. Radford et al. 2019."
+
+    output = BaseModelOutputWithPastAndCrossAttentions
+    is_decoder = True
 
     def __init__(self, config: GPT2Config):
         super().__init__(config)
@@ -195,8 +192,16 @@ class GPT2Model(GPT2PreTrainedModel):
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.h = nn.ModuleList(GPT2Block(config, i) for i in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
-        self.gradient_checkpointing = False
         self.post_init()
+
+    def get_layers(self):
+        return self.h
+
+    def get_input_embeddings(self):
+        return self.wte
+
+    def set_input_embeddings(self, value):
+        self.wte = value
 
     def embed(self, input_ids, token_type_ids, position_ids, inputs_embeds, past):
         x = lookup(self.wte, input_ids) if inputs_embeds is None else inputs_embeds  # (b, s, d)
@@ -207,6 +212,12 @@ class GPT2Model(GPT2PreTrainedModel):
         if token_type_ids is not None:
             x = x + lookup(self.wte, token_type_ids, "token_type_ids")
         return F.dropout(x, self.config.embd_pdrop) if self.training else x
+
+    def finish(self, x, rest):
+        x = self.ln_f(x)
+        if "hidden_states" in rest:
+            rest["hidden_states"] = (*rest["hidden_states"][:-1], x)
+        return x
 
     def forward(
         self,
@@ -224,8 +235,6 @@ class GPT2Model(GPT2PreTrainedModel):
         return_dict: bool | None = None,  # False: a plain tuple
     ):  # -> BaseModelOutputWithPastAndCrossAttentions or tuple
         "Hidden states (b, s, d) of every token, which has seen itself and the tokens before it."
-        maps, states, named = options(
-            self.config, output_attentions, output_hidden_states, return_dict)
         given = input_ids if inputs_embeds is None else inputs_embeds
         choices = given is not None and given.dim() > (2 if inputs_embeds is None else 3)
         if choices:  # they become rows of the batch
@@ -233,16 +242,18 @@ class GPT2Model(GPT2PreTrainedModel):
             input_ids, inputs_embeds = flat(input_ids), flat(inputs_embeds, 2)
             attention_mask, token_type_ids = flat(attention_mask), flat(token_type_ids)
             position_ids = flat(position_ids)
-        x, rest = run_body(
-            self, self.h, True, input_ids, attention_mask, token_type_ids, position_ids,
-            inputs_embeds, encoder_hidden_states, encoder_attention_mask, past_key_values,
-            use_cache, maps, states)
-        x = self.ln_f(x)
+        out = self.run(
+            output_attentions, output_hidden_states, True, input_ids=input_ids,
+            attention_mask=attention_mask, token_type_ids=token_type_ids,
+            position_ids=position_ids, inputs_embeds=inputs_embeds,
+            encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
+            past_key_values=past_key_values, use_cache=use_cache)
         if choices:
-            x = x.view(*shape, -1)
-        if states:
-            rest["hidden_states"] = (*rest["hidden_states"][:-1], x)
-        out = BaseModelOutputWithPastAndCrossAttentions(x, **rest)
+            out.last_hidden_state = x = out.last_hidden_state.view(*shape, -1)
+            if out.hidden_states is not None:
+                out.hidden_states = (*out.hidden_states[:-1], x)
+        named = self.config.return_dict if return_dict is None else return_dict
         return out if named else out.to_tuple()
 
 # %% ../../nbs/20_models.gpt2.ipynb #gpt2lmheadmodel
@@ -252,78 +263,30 @@ class GPT2LMHeadModel(CausalLM, GPT2PreTrainedModel, GenerationMixin):
     body = GPT2Model
     tied = {"lm_head.weight": "transformer.wte.weight"}
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # as for `GPT2Model`, and so below
-        past_key_values=None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        encoder_hidden_states: Tensor | None = None,
-        encoder_attention_mask: Tensor | None = None,
-        labels: Tensor | None = None,  # (b, s), usually the input_ids; -100 where nothing is asked
-        use_cache: bool | None = None,
-        logits_to_keep: int | Tensor = 0,  # scores for the last n places only, or for these; 0: all
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> CausalLMOutputWithCrossAttentions or tuple
-        "Scores for the token after each place, (b, s, v), and the loss if there are labels."
-        inputs = dict(input_ids=input_ids, past_key_values=past_key_values,
-                      attention_mask=attention_mask, token_type_ids=token_type_ids,
-                      position_ids=position_ids, inputs_embeds=inputs_embeds,
-                      encoder_hidden_states=encoder_hidden_states,
-                      encoder_attention_mask=encoder_attention_mask, use_cache=use_cache)
-        asked = dict(labels=labels, logits_to_keep=logits_to_keep)
-        return self.forward_head(inputs, asked, output_attentions, output_hidden_states,
-                                 return_dict)
-
 # %% ../../nbs/20_models.gpt2.ipynb #last-token
-def forward_with_labels(
-    self,
-    input_ids: Tensor | None = None,  # as for `GPT2Model`
-    past_key_values=None,
-    attention_mask: Tensor | None = None,
-    token_type_ids: Tensor | None = None,
-    position_ids: Tensor | None = None,
-    inputs_embeds: Tensor | None = None,
-    labels: Tensor | None = None,  # in the shape that the head's loss wants
-    use_cache: bool | None = None,
-    output_attentions: bool | None = None,
-    output_hidden_states: bool | None = None,
-    return_dict: bool | None = None,
-):
-    "Scores, and the loss if there are labels."
-    inputs = dict(input_ids=input_ids, past_key_values=past_key_values,
-                  attention_mask=attention_mask, token_type_ids=token_type_ids,
-                  position_ids=position_ids, inputs_embeds=inputs_embeds, use_cache=use_cache)
-    return self.forward_head(inputs, dict(labels=labels), output_attentions,
-                             output_hidden_states, return_dict)
-
-
 class GPT2ForSequenceClassification(LastTokenClassification, GPT2PreTrainedModel):
     "GPT-2 that sorts texts: class scores read off each text's last token."
 
-    body, forward = GPT2Model, forward_with_labels
+    body = GPT2Model
 
 # %% ../../nbs/20_models.gpt2.ipynb #gpt2fortokenclassification
 class GPT2ForTokenClassification(TokenClassification, GPT2PreTrainedModel):
     "GPT-2 that labels every token, knowing only what came before it."
 
-    body, forward = GPT2Model, forward_with_labels
+    body, leaves_out = GPT2Model, ENCODER
 
 # %% ../../nbs/20_models.gpt2.ipynb #gpt2forquestionanswering
 class GPT2ForQuestionAnswering(QuestionAnswering, GPT2PreTrainedModel):
     "GPT-2 that marks where an answer starts and ends."
 
-    body = GPT2Model
+    body, two_labels = GPT2Model, False
 
 # %% ../../nbs/20_models.gpt2.ipynb #gpt2doubleheadsmodel
 class GPT2DoubleHeadsModel(CausalLM, GPT2PreTrainedModel, GenerationMixin):
     "GPT-2 that writes and chooses among endings."
 
     body, output = GPT2Model, GPT2DoubleHeadsModelOutput
+    leaves_out, label_names = ENCODER, ("labels", "mc_labels")
     tied = GPT2LMHeadModel.tied
 
     def add_head(self, config):
@@ -332,34 +295,13 @@ class GPT2DoubleHeadsModel(CausalLM, GPT2PreTrainedModel, GenerationMixin):
         n = config.num_labels if config.summary_proj_to_labels else config.n_embd
         self.multiple_choice_head = SequenceSummary(config, n)
 
-    def answer(self, out, inputs, mc_token_ids=None, labels=None, mc_labels=None):
+    def answer(self, out, inputs, mc_token_ids: Tensor | None = None,
+               labels: Tensor | None = None, mc_labels: Tensor | None = None):
+        """`mc_token_ids` (b, choices): the place that sums up, None: the last; `labels`
+        (b, choices, s) for writing; `mc_labels` (b,), the right choice."""
         x = out.last_hidden_state
         logits = self.lm_head(x)
         mc_logits = self.multiple_choice_head(x, mc_token_ids).squeeze(-1)
         loss = None if labels is None else next_token_loss(logits, labels)
         mc_loss = None if mc_labels is None else choice_loss(mc_logits, mc_labels, "mc_labels")
         return loss, mc_loss, logits, mc_logits
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,  # (b, choices, s); else as for `GPT2Model`, and so below
-        past_key_values=None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        mc_token_ids: Tensor | None = None,  # (b, choices), the place that sums up; None: last
-        labels: Tensor | None = None,  # (b, choices, s) for writing; -100 where nothing is asked
-        mc_labels: Tensor | None = None,  # (b,) the right choice
-        use_cache: bool | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ):  # -> GPT2DoubleHeadsModelOutput or tuple
-        "Next-token scores (b, choices, s, v), a score per choice (b, choices), and their losses."
-        inputs = dict(input_ids=input_ids, past_key_values=past_key_values,
-                      attention_mask=attention_mask, token_type_ids=token_type_ids,
-                      position_ids=position_ids, inputs_embeds=inputs_embeds, use_cache=use_cache)
-        asked = dict(mc_token_ids=mc_token_ids, labels=labels, mc_labels=mc_labels)
-        return self.forward_head(inputs, asked, output_attentions, output_hidden_states,
-                                 return_dict)

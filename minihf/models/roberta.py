@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RobertaEmbeddings', 'RobertaPreTrainedModel', 'RobertaModel', 'RobertaLMHead', 'RobertaWithLMHead',
-           'RobertaForMaskedLM', 'RobertaForCausalLM', 'RobertaClassificationHead', 'RobertaForSequenceClassification',
+           'RobertaForMaskedLM', 'RobertaForCausalLM', 'RobertaForSequenceClassification',
            'RobertaForTokenClassification', 'RobertaForQuestionAnswering', 'RobertaForMultipleChoice']
 
 # %% ../../nbs/14_models.roberta.ipynb #import-torch
@@ -15,10 +15,11 @@ from torch import nn
 from ..config import RobertaConfig
 from ..generation.search import GenerationMixin
 from minihf.heads import (
-    CausalLM, MaskedLM, MultipleChoice, QuestionAnswering, SequenceClassification,
-    TokenClassification, check_two_labels, head_dropout,
+    CACHE, CausalLM, ClassificationHead, MaskedLM, MultipleChoice, QuestionAnswering,
+    SequenceClassification, TokenClassification,
 )
-from .bert import BertEmbeddings, BertModel, BertPreTrainedModel
+from ..modeling import PreTrainedModel
+from .bert import OLD_BUFFERS, BertBody, BertEmbeddings
 
 # %% ../../nbs/14_models.roberta.ipynb #robertaembeddings
 class RobertaEmbeddings(BertEmbeddings):
@@ -44,15 +45,16 @@ class RobertaEmbeddings(BertEmbeddings):
         return (real.cumsum(1) + past) * real + pad
 
 # %% ../../nbs/14_models.roberta.ipynb #robertapretrainedmodel
-class RobertaPreTrainedModel(BertPreTrainedModel):
+class RobertaPreTrainedModel(PreTrainedModel):
     "What every RoBERTa has in common: its config and its prefix."
 
     config_class = RobertaConfig
     base_model_prefix = "roberta"
+    ignored = OLD_BUFFERS
     _no_split_modules = ("RobertaEmbeddings", "BertLayer")
 
 
-class RobertaModel(RobertaPreTrainedModel, BertModel):
+class RobertaModel(BertBody, RobertaPreTrainedModel):
     "BERT with RoBERTa's positions. Liu et al. 2019."
 
     def add_embeddings(self, config):
@@ -78,6 +80,7 @@ class RobertaWithLMHead:
     "What is added to a RoBERTa that predicts words."
 
     body, body_options = RobertaModel, dict(add_pooling_layer=False)
+    output_embeddings, cache_with_labels = "lm_head.decoder", False
     tied = {
         "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
         "lm_head.decoder.bias": "lm_head.bias",
@@ -89,34 +92,15 @@ class RobertaWithLMHead:
     def lm_logits(self, x):  # (b, s, d) -> (b, s, v)
         return self.lm_head(x)
 
-    def get_output_embeddings(self):
-        return self.lm_head.decoder
-
-    def set_output_embeddings(self, value):
-        self.lm_head.decoder = value
-        self.lm_head.bias = value.bias
-
 
 class RobertaForMaskedLM(RobertaWithLMHead, MaskedLM, RobertaPreTrainedModel):
     "RoBERTa that fills in the blanks."
 
+    leaves_out = CACHE
+
 
 class RobertaForCausalLM(RobertaWithLMHead, CausalLM, RobertaPreTrainedModel, GenerationMixin):
     "RoBERTa as a writer. Wants `config.is_decoder=True`."
-
-
-class RobertaClassificationHead(nn.Module):
-    "`<s>` through a matrix and tanh, then scores."
-
-    def __init__(self, config):
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = head_dropout(config)
-        self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
-
-    def forward(self, x):  # (b, s, d)
-        x = torch.tanh(self.dense(self.dropout(x[:, 0])))  # (b, d)
-        return self.out_proj(self.dropout(x))  # (b, num_labels)
 
 
 class RobertaForSequenceClassification(SequenceClassification, RobertaPreTrainedModel):
@@ -125,9 +109,9 @@ class RobertaForSequenceClassification(SequenceClassification, RobertaPreTrained
     body, body_options = RobertaModel, dict(add_pooling_layer=False)
 
     def add_head(self, config):
-        self.classifier = RobertaClassificationHead(config)
+        self.classifier = ClassificationHead(config, torch.tanh)
 
-    def class_logits(self, out, inputs):
+    def class_logits(self, out):
         return self.classifier(out.last_hidden_state)
 
 
@@ -141,10 +125,6 @@ class RobertaForQuestionAnswering(QuestionAnswering, RobertaPreTrainedModel):
     "RoBERTa that marks where an answer starts and ends."
 
     body, body_options = RobertaModel, dict(add_pooling_layer=False)
-
-    def add_head(self, config):
-        check_two_labels(config)
-        super().add_head(config)
 
 
 class RobertaForMultipleChoice(MultipleChoice, RobertaPreTrainedModel):
