@@ -14,8 +14,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from minihf.tokenizers import bpe as module
 from minihf.tokenizers.bpe import (
-    CHAR_TO_BYTE, CHUNK_PATTERN, GPT2_PATTERN, ByteLevelBPE, Remember, Whole, merge, merge_by_rank, merge_few, merge_long,
-    rank_table, read_merges, split, split_by, to_symbols, token_bytes,
+    BPE, CHAR_TO_BYTE, CHUNK_PATTERN, GPT2_PATTERN, ByteLevelBPE, Whole, merge, merge_long, rank_table,
+    read_merges, split, split_by, to_symbols, token_bytes,
 )
 
 BYTES = pre_tokenizers.ByteLevel.alphabet()
@@ -125,9 +125,7 @@ def test_merging_by_any_table_is_the_reference_s(rng):
             want = theirs.encode(text).ids
             ranks = rank_table(merges)
             assert [vocab[s] for s in merge(list(text), ranks)] == want
-            assert merge_long(list(text), ranks) == merge_by_rank(list(text), ranks) == merge(list(text), ranks)
-            some, done = merge_few(list(text), ranks)
-            assert (some if done else merge_long(some, ranks)) == merge(list(text), ranks)
+            assert merge_long(list(text), ranks) == merge(list(text), ranks)
             assert ours.encode(text) == want
 
 
@@ -179,8 +177,8 @@ def test_short_and_long_way_agree_on_a_learnt_table(learnt, texts):
         symbols = list(to_symbols(text))
         if len(symbols) < 2000:
             want = merge(list(symbols), ours.whole.ranks)
-            assert want == merge_long(symbols, ours.whole.ranks) == merge_by_rank(symbols, ours.whole.ranks)
-    for way in (merge, merge_long, merge_by_rank):
+            assert want == merge_long(symbols, ours.whole.ranks)
+    for way in (merge, merge_long):
         assert way([], ours.whole.ranks) == []
 
 
@@ -307,8 +305,6 @@ def test_memory_is_bounded(learnt):
     assert len(ours._pieces) <= 2**16
     ours.encode("y" * 500 + "今 " * 300 + "今" * 500)
     assert max(map(len, [*ours._pieces, *ours._chunks])) <= 64
-    few = Remember(str, size=3)
-    assert [few[n] for n in range(10)] == [str(n) for n in range(10)] and len(few) <= 3
 
 
 def test_threads_share_a_tokenizer(learnt, texts):
@@ -499,9 +495,7 @@ def test_all_ways_of_merging_agree(data):
     merges = data.draw(st.sampled_from([merges, merges[::-1], data.draw(st.permutations(merges))]))
     symbols = data.draw(st.lists(st.sampled_from(letters), max_size=40))
     ranks, want = rank_table(merges), naive(symbols, merges)
-    assert merge(list(symbols), ranks) == merge_long(symbols, ranks) == merge_by_rank(symbols, ranks) == want
-    some, done = merge_few(symbols, ranks)
-    assert (some if done else merge_by_rank(some, ranks)) == want
+    assert merge(list(symbols), ranks) == merge_long(symbols, ranks) == want
     trees = Whole(merges, ranks)
     assert all(naive(t, merges) == [t] for t in set(tokens) if trees[t])
 
@@ -514,6 +508,81 @@ def test_long_texts_by_inverted_merges(merges):
     ours, theirs = ByteLevelBPE(vocab, merges), reference(vocab, merges, use_regex=False)
     for text in ("abc" * 30_000, "ab" * 30_000 + "c"):
         assert ours.encode(text) == theirs.encode(text).ids
+
+
+# --- the model alone, with its options -----------------------------------------------------------
+def random_model(rng, letters="abé今", prefix=None, suffix=None):
+    "A vocabulary and merges in any order; with an unknown letter and bytes of another"
+    first, rest = [*letters], [(prefix or "") + c for c in letters]
+    ends = [c + suffix for c in (*first, *rest)] if suffix else []
+    tokens = [o for o in dict.fromkeys([*first, *rest, *ends]) if rng.random() < 0.95]
+    tokens += [f"<0x{b:02X}>" for b in "é今x".encode() if rng.random() < 0.9] + ["<unk>"]
+    tokens, merges = list(dict.fromkeys(tokens)), []
+    for _ in range(rng.randint(0, 25)):
+        left, right = rng.choice(tokens), rng.choice(tokens)
+        if prefix and not right.startswith(prefix):
+            continue
+        merges.append((left, right))
+        tokens = list(dict.fromkeys([*tokens, left + right[len(prefix or "") :]]))
+    merges = list(dict.fromkeys(merges))
+    return {o: i for i, o in enumerate(tokens)}, rng.sample(merges, len(merges)) if rng.random() < 0.5 else merges
+
+
+def same_pieces(ours, theirs, word):
+    want = theirs.encode(word)
+    found = ours.pieces(word)
+    assert [i for i, _, _ in found] == want.ids, (word, ours)
+    assert [(a, b) for _, a, b in found] == want.offsets, (word, ours)
+
+
+@pytest.mark.parametrize("unk", [None, "<unk>"])
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize("fallback", [False, True])
+@pytest.mark.parametrize("ignore", [False, True])
+def test_models_with_every_option(rng, unk, fuse, fallback, ignore):
+    how = dict(unk_token=unk, fuse_unk=fuse, byte_fallback=fallback, ignore_merges=ignore)
+    for _ in range(25):
+        vocab, merges = random_model(rng)
+        ours, theirs = BPE(vocab, merges, **how), Tokenizer(models.BPE(vocab, merges, **how))
+        again = BPE.from_model(json.loads(theirs.to_str())["model"])
+        assert again.model_json() == ours.model_json() == json.loads(theirs.to_str())["model"]
+        for word in ["", "a", *("".join(rng.choices("aabbé今xй🤖", k=rng.randint(1, 60))) for _ in range(8))]:
+            same_pieces(ours, theirs, word)
+            same_pieces(again, theirs, word)
+
+
+@pytest.mark.parametrize("prefix,suffix", [(None, "</w>"), ("##", None), ("##", "</w>"), ("▁", None)])
+@pytest.mark.parametrize("fuse", [False, True])
+@pytest.mark.parametrize("ignore", [False, True])
+def test_models_that_mark_the_place_in_a_word(rng, prefix, suffix, fuse, ignore):
+    how = dict(unk_token="<unk>", fuse_unk=fuse, ignore_merges=ignore)
+    marks = dict(continuing_subword_prefix=prefix, end_of_word_suffix=suffix)
+    how |= {k: v for k, v in marks.items() if v is not None}
+    for _ in range(25):
+        vocab, merges = random_model(rng, "abc今", prefix, suffix)
+        ours, theirs = BPE(vocab, merges, **how), Tokenizer(models.BPE(vocab, merges, **how))
+        assert ours.model_json() == json.loads(theirs.to_str())["model"]
+        for word in ["", "a", *("".join(rng.choices("aabbc今xй", k=rng.randint(1, 60))) for _ in range(8))]:
+            same_pieces(ours, theirs, word)
+
+
+def test_models_whose_tokens_have_line_feeds():
+    vocab = {"a": 0, "\n": 1, "\n\n": 2, "a\n\n": 3}
+    merges = [("\n", "\n"), ("a", "\n\n")]
+    same_pieces(BPE(vocab, merges), Tokenizer(models.BPE(vocab, merges)), "a\n\n\na\n" * 200)
+    assert BPE.from_model(BPE(vocab, merges).model_json()).merges == ["\n \n", "a \n\n"]
+
+
+def test_an_unknown_token_that_is_unknown_is_named_when_it_is_needed():
+    model = BPE({"a": 0}, [], unk_token="<unk>")
+    assert model.pieces("a") == [(0, 0, 1)]
+    with pytest.raises(ValueError, match="'ab' has characters .* unk_token '<unk>'"):
+        model.pieces("ab")
+
+
+def test_models_say_what_they_are(learnt):
+    assert repr(BPE({"a": 0}, [], byte_fallback=True)) == "BPE(1 tokens, 0 merges, byte_fallback=True)"
+    assert repr(ByteLevelBPE(*learnt)).startswith("ByteLevelBPE(4000 tokens, ")
 
 
 # --- patterns from files -------------------------------------------------------------------------

@@ -4,14 +4,12 @@
 
 # %% auto #0
 __all__ = ['BYTE_TO_CHAR', 'CHAR_TO_BYTE', 'ALPHABET', 'CODES', 'GPT2_PATTERN', 'NEVER', 'ASCII_PATTERN', 'NEWER', 'SPACE',
-           'CHUNK_PATTERN', 'LLAMA_PATTERN', 'QWEN_PATTERN', 'TRUSTED', 'SECONDS', 'BEHAVIORS', 'BEGINS', 'SEPARATORS',
-           'BYTE_LEVEL', 'utf8', 'byte_chars', 'to_symbols', 'token_bytes', 'rank_table', 'merge', 'merge_long',
-           'merge_by_rank', 'merge_few', 'Remember', 'compiled', 'cut', 'split', 'Tree', 'crossed', 'Whole',
-           'merge_word', 'count_pairs', 'PairCounts', 'train_bpe', 'check_merges', 'InOrder', 'made_in_order', 'Tables',
-           'check_pattern', 'matches', 'Split', 'joined', 'split_at', 'split_by', 'places_by', 'Cutting', 'Encoding',
-           'spans', 'Offsets', 'Decoding', 'are_merges', 'read_merges', 'read_model', 'merge_lines', 'read_split',
-           'read_pre_tokenizer', 'read_parts', 'write_pre_tokenizer', 'write_model', 'Files', 'Training',
-           'ByteLevelBPE']
+           'CHUNK_PATTERN', 'BEGINS', 'BPE_SETTINGS', 'LLAMA_PATTERN', 'QWEN_PATTERN', 'TRUSTED', 'SECONDS',
+           'BEHAVIORS', 'SEPARATORS', 'BYTE_LEVEL', 'utf8', 'byte_chars', 'to_symbols', 'token_bytes', 'rank_table',
+           'merge', 'merge_long', 'compiled', 'cut', 'split', 'Tree', 'crossed', 'Whole', 'merge_word', 'count_pairs',
+           'PairCounts', 'train_bpe', 'check_merges', 'InOrder', 'made_in_order', 'spans', 'BPE', 'check_pattern',
+           'matches', 'Split', 'joined', 'split_at', 'split_by', 'places_by', 'are_merges', 'read_merges', 'read_model',
+           'merge_lines', 'read_split', 'read_pre_tokenizer', 'read_parts', 'write_pre_tokenizer', 'ByteLevelBPE']
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #import-heapq
 import codecs
@@ -26,6 +24,7 @@ from itertools import accumulate, chain, product, repeat
 from typing import NamedTuple
 
 from minihf.tokenizers.wordpiece import (
+    Memo,
     check_fields,
     check_text,
     check_vocab,
@@ -98,13 +97,14 @@ def rank_table(
 def merge(
     symbols: list[str],  # of one piece; changed in place
     ranks: dict[str, int],  # "left right" -> rank
+    skip: int = 0,  # characters of the right one that are not joined
 ) -> list[str]:  # the same list, shorter
     "Merge neighbours, lowest rank first, leftmost first, until no pair has a rank."
     find = ranks.get
     rank = [find(f"{a} {b}", NEVER) for a, b in zip(symbols, symbols[1:])]
     while rank and (best := min(rank)) < NEVER:
         i = rank.index(best)
-        symbols[i] += symbols.pop(i + 1)
+        symbols[i] += symbols.pop(i + 1)[skip:]
         del rank[i]
         if i:
             rank[i - 1] = find(f"{symbols[i - 1]} {symbols[i]}", NEVER)
@@ -116,19 +116,24 @@ def merge(
 def merge_long(
     symbols: list[str],  # of one piece
     ranks: dict[str, int],  # "left right" -> rank
+    skip: int = 0,  # characters of the right one that are not joined
+    where: Iterable[int] | None = None,  # places of all pairs with a rank, if known
 ) -> list[str]:  # a new list
     "What `merge` gives, in O(n log n) steps: for more than a few dozen symbols."
     n, find, symbols = len(symbols), ranks.get, [*symbols, ""]
     after, before = [*range(1, n + 2)], [*range(-1, n + 1)]
-    rank = [*map(find, map(" ".join, zip(symbols, symbols[1:]))), None]
-    heap = [r << 32 | i for i, r in enumerate(rank) if r is not None]
+    rank, heap = [None] * (n + 1), []
+    for i in range(n - 1) if where is None else where:
+        rank[i] = r = find(f"{symbols[i]} {symbols[i + 1]}")
+        if r is not None:
+            heap.append(r << 32 | i)
     heapq.heapify(heap)
     while heap:
         first = heapq.heappop(heap)
         i = first & 0xFFFFFFFF
         if rank[i] != first >> 32:
             continue
-        symbols[i] = new = symbols[i] + symbols[after[i]]
+        symbols[i] = new = symbols[i] + symbols[after[i]][skip:]
         symbols[after[i]], rank[after[i]] = "", None
         after[i] = last = after[after[i]]
         before[last], first = i, before[i]
@@ -140,83 +145,6 @@ def merge_long(
             if r is not None:
                 heapq.heappush(heap, r << 32 | first)
     return [s for s in symbols if s]
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #merge-by-rank
-def merge_by_rank(
-    symbols: list[str],  # of one piece
-    ranks: dict[str, int],  # "left right" -> rank
-) -> list[str]:  # a new list
-    "What `merge` gives, pair by pair: for thousands of symbols."
-    n, find, symbols = len(symbols), ranks.get, [*symbols, ""]
-    after, before = [*range(1, n + 2)], [*range(-1, n + 1)]
-    rank, places = [*map(find, map(" ".join, zip(symbols, symbols[1:]))), None], {}
-    for i, r in enumerate(rank):
-        if r is not None:
-            places.setdefault(r, []).append(i)
-    heap = list(places)
-    heapq.heapify(heap)
-    while heap:
-        best = heapq.heappop(heap)
-        todo = sorted(places.pop(best))
-        for done, i in enumerate(todo, 1):
-            if rank[i] != best:
-                continue
-            symbols[i] += symbols[after[i]]
-            symbols[after[i]], rank[after[i]] = "", None
-            after[i] = after[after[i]]
-            before[after[i]] = i
-            for left in (i, before[i]) if i else (i,):
-                rank[left] = r = find(f"{symbols[left]} {symbols[after[left]]}")
-                if r in places:
-                    places[r].append(left)
-                elif r is not None:
-                    heapq.heappush(heap, r)
-                    places[r] = [left]
-            if heap and heap[0] < best:
-                heapq.heappush(heap, best)
-                places[best] = todo[done:]
-                break
-    return [s for s in symbols if s]
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #merge-few
-def merge_few(
-    symbols: list[str],  # of one piece
-    ranks: dict[str, int],  # "left right" -> rank
-    most: int = 16,  # different symbols to go on with
-) -> tuple[list[str], bool]:  # the symbols after some merges; are these all?
-    "Do the first merges of a long piece of few different symbols, or all of them."
-    code = {s: chr(n) for n, s in enumerate(dict.fromkeys(symbols))}
-    text, done = "".join(map(code.__getitem__, symbols)), False
-    rank = lambda pair: ranks.get(" ".join(pair), NEVER)
-    while len(code) <= most:
-        pairs = [(rank(o), *o) for o in product(code, repeat=2) if rank(o) < NEVER]
-        here = (o for o in sorted(pairs) if code[o[1]] + code[o[2]] in text)
-        best, left, right = next(here, (None, "", ""))
-        if done := best is None:
-            break
-        new = left + right
-        around = [*product([new], [*code, new]), *product(code, [new])]
-        if new in code or any(rank(o) < best for o in around):
-            break
-        code[new] = chr(len(code))
-        text = text.replace(code[left] + code[right], code[new])
-    names = list(code)
-    return [names[ord(c)] for c in text], done
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #pieces
-class Remember(dict):
-    "A dict that works out what it lacks, and keeps at most `size` answers."
-
-    def __init__(self, make, size: int = 2**16, longest: int | None = None):
-        self.make, self.size, self.longest = make, size, longest
-
-    def __missing__(self, key):
-        out = self.make(key)
-        if self.longest is None or len(key) <= self.longest:
-            if len(self) >= self.size:
-                self.clear()
-            self[key] = out
-        return out
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #compiled
 ASCII_PATTERN = re.compile(
@@ -412,6 +340,7 @@ def check_merges(
     vocab: dict[str, int],  # token -> id
     merges: list[str],  # "left right"
     step: int = 1,  # look at every `step`-th merge
+    skip: int = 0,  # characters of the right token that are not joined
 ) -> None:
     """See that merges are "left right", and their tokens are in the vocabulary.
 
@@ -425,7 +354,7 @@ def check_merges(
         at = f"merge {n + 1}, {merges[n]!r:.80} {line},"
         if len(parts) != 2 or not all(parts):
             raise ValueError(f"{at} should be two tokens with a space between them")
-        for token in (*parts, "".join(parts)):
+        for token in (*parts, parts[0] + parts[1][skip:]):
             if token not in vocab:
                 raise ValueError(
                     f"{at} needs {token!r:.80}, which the vocabulary of {len(vocab)} "
@@ -454,9 +383,56 @@ def made_in_order(vocab: dict[str, int], merges: list[str]) -> InOrder | None:
     same = "\n".join(tokens) == "\n".join(merges).replace(" ", "")
     return InOrder(vocab, first, len(merges)) if same else None
 
+# %% ../../nbs/03_tokenizers.bpe.ipynb #spans
+BEGINS = bytes(b < 128 or b > 191 for b in range(256))  # does a byte begin a character?
+
+
+def spans(
+    text: str,
+    sizes: list[int],  # bytes of each token
+    start: int = 0,  # where `text` begins in a longer one
+) -> list[tuple[int, int]]:  # first character and the one after the last
+    "Where the tokens of a text stand in it."
+    owner = list(accumulate(utf8(text).translate(BEGINS), initial=start - 1))[1:]
+    owner[:1] = [max(start, 0)] * len(owner[:1])
+    ends = accumulate(sizes)
+    return [(owner[end - size], owner[end - 1] + 1) for size, end in zip(sizes, ends)]
+
 # %% ../../nbs/03_tokenizers.bpe.ipynb #tables-2
-class Tables:
-    "What `ByteLevelBPE` looks up, made when first needed, so that loading is quick."
+BPE_SETTINGS = (
+    "unk_token continuing_subword_prefix end_of_word_suffix"
+    " fuse_unk byte_fallback ignore_merges"
+).split()
+
+
+class BPE:
+    """The model of a `tokenizer.json` that merges: from a word to its tokens.
+
+    Raises: ValueError if merges and vocabulary don't fit.
+    """
+
+    def __init__(
+        self,
+        vocab: dict[str, int],  # token -> id
+        merges: Iterable,  # "left right" or (left, right), most important first
+        unk_token: str | None = None,  # for what is unknown; None drops it
+        fuse_unk: bool = False,  # is a row of unknown characters one token?
+        byte_fallback: bool = False,  # are unknown characters written as bytes, <0xE4>?
+        ignore_merges: bool = False,  # is a word that is a token always that token?
+        continuing_subword_prefix: str | None = None,  # before all but the first symbol
+        end_of_word_suffix: str | None = None,  # behind the last symbol
+    ):
+        merges = list(merges)
+        lines = not merges or isinstance(merges[0], str)
+        self.vocab, self.unk_token = vocab, unk_token
+        self.merges = merges if lines else merge_lines(merges, "merges")
+        self.fuse_unk, self.byte_fallback = fuse_unk, byte_fallback
+        self.ignore_merges = ignore_merges
+        self.continuing_subword_prefix = continuing_subword_prefix
+        self.end_of_word_suffix = end_of_word_suffix
+        self.skip = len(continuing_subword_prefix or "")
+        self.marks = bool(continuing_subword_prefix or end_of_word_suffix)
+        check_merges(vocab, self.merges, max(1, len(self.merges) // 100), self.skip)
 
     @cached_property
     def whole(self) -> Whole:
@@ -464,19 +440,90 @@ class Tables:
         made = made_in_order(self.vocab, self.merges)
         whole = Whole(self.merges, rank_table(self.merges), made)
         known = made is not None or self.vocab.keys() >= whole.made.keys()
-        if not known or not (made or are_merges(self.merges)):
-            check_merges(self.vocab, self.merges)
+        if self.skip or not known or not (made or are_merges(self.merges)):
+            check_merges(self.vocab, self.merges, skip=self.skip)
         return whole
-
-    @cached_property
-    def missing(self) -> dict[str, str | None]:
-        "What stands for each byte that the vocabulary lacks"
-        return {c: self.unk_token for c in CHAR_TO_BYTE if c not in self.vocab}
 
     @cached_property
     def tokens(self) -> dict[int, str]:
         "Id -> token"
         return {i: token for token, i in self.vocab.items()}
+
+    def merged(self, symbols: str | list[str]) -> list[str]:
+        "The tokens that the symbols of a word become"
+        ranks = self.whole.ranks
+        if len(symbols) < 32:
+            return merge(list(symbols), ranks, self.skip)
+        return merge_long(symbols, ranks, self.skip)
+
+    def symbols(self, word: str) -> tuple[list[str], list[int]]:
+        "What merging begins with, and how many bytes of `word` each stands for"
+        found, unknown = [], 0
+        for n, c in enumerate(word):
+            symbol = (self.continuing_subword_prefix or "") + c if n else c
+            if n == len(word) - 1:
+                symbol += self.end_of_word_suffix or ""
+            coded = [f"<0x{b:02X}>" for b in utf8(symbol)] if self.byte_fallback else []
+            size = len(utf8(c))
+            if symbol in self.vocab:
+                if unknown:
+                    found.append((self.unk_token, unknown))
+                found.append((symbol, size))
+                unknown = 0
+            elif coded and self.vocab.keys() >= set(coded):
+                found += [(o, 1) for o in coded]
+            elif unknown and not self.fuse_unk:
+                found.append((self.unk_token, unknown))
+                unknown = size
+            elif self.unk_token is not None:
+                unknown += size
+        if unknown:
+            found.append((self.unk_token, unknown))
+        symbols = [o for o, _ in found]
+        if self.unk_token in symbols and self.unk_token not in self.vocab:
+            raise ValueError(
+                f"{word!r:.60} has characters that the vocabulary of {len(self.vocab)} "
+                f"tokens lacks, and so it does unk_token {self.unk_token!r}"
+            )
+        return symbols, [size for _, size in found]
+
+    def pieces(self, word: str) -> list[tuple[int, int, int]]:
+        "Id, start and end of each piece of a word, in characters"
+        i = self.vocab.get(word)
+        if i is not None and (self.ignore_merges or not self.marks and self.whole[word]):
+            return [(i, 0, len(word))]
+        if not self.marks and self.vocab.keys() >= set(word):
+            tokens = self.merged(word)
+            ends = accumulate(map(len, tokens))
+            return [(self.vocab[t], end - len(t), end) for t, end in zip(tokens, ends)]
+        symbols, lengths = self.symbols(word)
+        sizes, tokens, n = [], self.merged(symbols), 0
+        for token in tokens:
+            made, size = symbols[n], lengths[n]
+            n += 1
+            while made != token:
+                made, size = made + symbols[n][self.skip :], size + lengths[n]
+                n += 1
+            sizes.append(size)
+        places = spans(word, sizes)
+        return [(self.vocab[t], *place) for t, place in zip(tokens, places)]
+
+    @classmethod
+    def from_model(cls, model: dict) -> "BPE":
+        "From the `model` of a parsed `tokenizer.json`. Raises: ValueError."
+        return cls(**read_model(model))
+
+    def model_json(self) -> dict:
+        "The `model` of a `tokenizer.json`; each merge is a pair, as it is today"
+        settings = {name: getattr(self, name) for name in BPE_SETTINGS}
+        merges = [m.split(" ") for m in self.merges]
+        return dict(type="BPE", dropout=None, **settings, vocab=self.vocab, merges=merges)
+
+    def __repr__(self):
+        how = {name: getattr(self, name) for name in BPE_SETTINGS}
+        how = "".join(f", {name}={value!r}" for name, value in how.items() if value)
+        tokens, merges = len(self.vocab), len(self.merges)
+        return f"{type(self).__name__}({tokens} tokens, {merges} merges{how})"
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #check-pattern
 LLAMA_PATTERN = (
@@ -580,145 +627,6 @@ def places_by(text: str, patterns: Iterable[str | Split]) -> list[tuple[int, int
         places = [(at + a, at + b) for at, found in inside for a, b in found]
     return places
 
-# %% ../../nbs/03_tokenizers.bpe.ipynb #cutting
-class Cutting:
-    "The part of `ByteLevelBPE` that cuts a text into pieces."
-
-    def needs_space(self, text: str) -> bool:
-        "Is a space put before `text`?"
-        return self.add_prefix_space and text != "" and text[0] != " "
-
-    def split_places(self, text: str) -> tuple[list[str], list[int] | None]:
-        "Pieces that no merge crosses, and where they begin; None: each after the other"
-        if self.patterns == (GPT2_PATTERN,):
-            return split(text), None
-        places = places_by(text, self.patterns)
-        return [text[a:b] for a, b in places], [a for a, _ in places]
-
-    def split(self, text: str) -> list[str]:
-        "Pieces that no merge crosses"
-        return self.split_places(text)[0]
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #encoding
-class Encoding:
-    "The part of `ByteLevelBPE` that goes from text to ids."
-
-    def encode_piece(self, piece: str) -> tuple[int, ...]:
-        "The ids of one piece: the token that it is, or by merging"
-        symbols = to_symbols(piece)
-        token = self.vocab.get(symbols)
-        if token is not None and (self.ignore_merges or self.whole[symbols]):
-            return (token,)
-        if self.missing:
-            symbols = [self.missing.get(c, c) for c in symbols]
-        symbols, ranks = list(filter(None, symbols)), self.whole.ranks
-        if len(symbols) < 32:
-            symbols = merge(symbols, ranks)
-        elif len(symbols) < 1000:
-            symbols = merge_long(symbols, ranks)
-        else:
-            done = False
-            if len(set(symbols)) <= 8:
-                symbols, done = merge_few(symbols, ranks)
-            if not done:
-                symbols = merge_by_rank(symbols, ranks)
-        return tuple(map(self.vocab.__getitem__, symbols))
-
-    def encode_chunk(self, chunk: str) -> tuple[int, ...]:
-        "The ids of one piece or several, each looked up"
-        pieces = split(chunk)
-        if len(pieces) == 1:
-            return self._pieces[chunk]
-        return tuple(chain.from_iterable(map(self._pieces.__getitem__, pieces)))
-
-    def encode(self, text: str) -> list[int]:
-        "The ids of `text`. Raises: TypeError, ValueError for what is no proper text."
-        try:
-            return list(chain.from_iterable(self.rows(text)))
-        except (AttributeError, TypeError, ValueError):
-            check_text(text)
-            raise
-
-    def rows(self, text: str) -> Iterable[tuple[int, ...]]:
-        "The ids of each piece or chunk, one look-up for each"
-        if self.add_prefix_space and self.needs_space(text):
-            text = " " + text
-        if self.patterns != (GPT2_PATTERN,):
-            pieces, known = split_by(text, self.patterns), self._pieces
-        elif text.isascii():
-            pieces, known = ASCII_PATTERN.findall(text), self._pieces
-        else:
-            pieces, known = CHUNK_PATTERN.findall(text), self._chunks
-        return map(known.__getitem__, pieces)
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #spans
-BEGINS = bytes(b < 128 or b > 191 for b in range(256))  # does a byte begin a character?
-
-
-def spans(
-    text: str,
-    sizes: list[int],  # bytes of each token
-    start: int = 0,  # where `text` begins in a longer one
-) -> list[tuple[int, int]]:  # first character and the one after the last
-    "Where the tokens of a text stand in it."
-    owner = list(accumulate(utf8(text).translate(BEGINS), initial=start - 1))[1:]
-    owner[:1] = [max(start, 0)] * len(owner[:1])
-    ends = accumulate(sizes)
-    return [(owner[end - size], owner[end - 1] + 1) for size, end in zip(sizes, ends)]
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #offsets-2
-class Offsets:
-    "The part of `ByteLevelBPE` that also says where each token comes from."
-
-    def encode_offsets(
-        self,
-        text: str,
-    ) -> tuple[list, list, list]:  # per token: id, (start, end) in characters, word
-        "The ids of `text`, the characters that each covers, and its piece's index."
-        check_text(text)
-        added = self.needs_space(text)
-        text = " " + text if added else text
-        first = -1 if added else 0
-        pieces, starts = self.split_places(text)
-        rows = list(map(self._pieces.__getitem__, pieces))
-        ids = list(chain.from_iterable(rows))
-        counts = list(map(len, rows))
-        words = list(chain.from_iterable(map(repeat, range(len(rows)), counts)))
-        sizes = list(map(self._sizes.__getitem__, ids))
-        whole = sum(map(len, pieces)) == len(text)  # nothing was removed
-        if whole and sum(sizes) == len(utf8(text)):
-            return ids, spans(text, sizes, first), words
-        starts = starts or accumulate(map(len, pieces), initial=0)
-        offsets, ends = [], list(accumulate(counts, initial=0))
-        for n, (piece, start) in enumerate(zip(pieces, starts)):
-            offsets += spans(piece, sizes[ends[n] : ends[n + 1]], first + start)
-        return ids, offsets, words
-
-    def size_of(self, i: int) -> int:
-        "How many bytes a token stands for"
-        token = self.tokens[i]
-        return 1 if token == self.unk_token else len(token)
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #decoding
-class Decoding:
-    "The part of `ByteLevelBPE` that goes from ids to text."
-
-    def id_bytes(self, i: int) -> bytes:
-        "The bytes of an id"
-        if i not in self.tokens:
-            raise ValueError(
-                f"id {i} is not in the vocabulary of {len(self.vocab)} tokens"
-            )
-        return token_bytes(self.tokens[i])
-
-    def decode(self, ids: Iterable[int]) -> str:
-        "The text of `ids`"
-        return b"".join(map(self._said.__getitem__, ids)).decode("utf-8", self.errors)
-
-    def tokens_to_string(self, tokens: list[str]) -> str:
-        "The text of tokens as they stand in the vocabulary"
-        return b"".join(map(token_bytes, tokens)).decode("utf-8", self.errors)
-
 # %% ../../nbs/03_tokenizers.bpe.ipynb #read-merges-2
 SEPARATORS = bytes(b for b in range(256) if b not in b" \n")  # all but these
 
@@ -756,32 +664,27 @@ def read_merges(
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #refuse
 def read_model(model: dict) -> dict:
-    """The arguments of `ByteLevelBPE` that are in `model`.
+    """The arguments of `BPE` that are in `model`.
 
     Raises: ValueError if one has no meaning here.
     """
-    known = "type vocab merges unk_token ignore_merges dropout fuse_unk byte_fallback"
-    known += " continuing_subword_prefix end_of_word_suffix"
     if not isinstance(model, dict):
         refuse("model", model, "an object with vocab and merges")
+    known = " ".join(["type vocab merges dropout", *BPE_SETTINGS])
     check_fields("model", {"type": "BPE"} | model, known, "BPE")
     vocab = check_vocab(model.get("vocab"), "tokenizer.json: model.vocab")
     if model.get("dropout") not in (None, 0):
         refuse("dropout", model["dropout"], "null: it is for training")
-    for name in ("continuing_subword_prefix", "end_of_word_suffix"):
-        if model.get(name) not in (None, ""):
-            refuse(name, model[name], "none")
-    whole = all(c in vocab for c in CHAR_TO_BYTE)
-    for name in ("fuse_unk", "byte_fallback", "ignore_merges"):
-        value = model.get(name)
-        if value not in (None, False, True) or (value and name[0] != "i" and not whole):
-            refuse(name, value, "true or false; true only where no byte is unknown")
-    unk = model.get("unk_token")
-    if unk is not None and not isinstance(unk, str):
-        refuse("unk_token", unk, "a token, or null")
+    settings = {name: model.get(name) for name in BPE_SETTINGS}
+    for name in BPE_SETTINGS[:3]:
+        if not isinstance(settings[name], (str, type(None))):
+            refuse(name, settings[name], "a string, or null")
+    for name in BPE_SETTINGS[3:]:
+        if settings[name] not in (None, False, True):
+            refuse(name, settings[name], "true or false")
+        settings[name] = bool(settings[name])
     merges = merge_lines(model.get("merges"), "tokenizer.json: model.merges")
-    whole_only = bool(model.get("ignore_merges"))
-    return dict(vocab=vocab, merges=merges, unk_token=unk, ignore_merges=whole_only)
+    return dict(vocab=vocab, merges=merges, **settings)
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #merge-lines
 def merge_lines(merges, where: str) -> list[str]:
@@ -791,22 +694,22 @@ def merge_lines(merges, where: str) -> list[str]:
     """
     if not isinstance(merges, (list, tuple)):
         raise ValueError(f"{where} must be a list of merges, not {merges!r:.80}")
+    written = not merges or isinstance(merges[0], str)  # as lines
     try:
-        lines = not merges or isinstance(merges[0], str)
-        lines = list(merges) if lines else list(map(" ".join, merges))
+        lines = list(merges) if written else list(map(" ".join, merges))
         if are_merges(lines):
             return lines
     except TypeError:
         pass
     for n, o in enumerate(merges):
-        pair = o.split(" ") if isinstance(o, str) else o
+        pair = o.split(" ") if written and isinstance(o, str) else o
         good = isinstance(pair, (list, tuple)) and len(pair) == 2
         if not good or not all(isinstance(s, str) and s and " " not in s for s in pair):
-            break
-    raise ValueError(
-        f'{where}[{n}]: {o!r:.80} should be two tokens, as "left right" or a pair, in '
-        "the same form as the first"
-    )
+            raise ValueError(
+                f'{where}[{n}]: {o!r:.80} should be two tokens, as "left right" or a '
+                "pair, in the same form as the first"
+            )
+    return lines  # there are tokens with line feeds
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #read-pattern
 def read_split(step: dict) -> Split:
@@ -860,7 +763,19 @@ def read_parts(parts: dict) -> dict:
     for step in steps_of(parts.get("normalizer"), "normalizers"):
         refuse("normalizer", step.get("type", step), "none")
     pre = read_pre_tokenizer(parts.get("pre_tokenizer"))
-    return read_model(parts.get("model")) | pre
+    model = read_model(parts.get("model"))
+    for name in ("continuing_subword_prefix", "end_of_word_suffix"):
+        if model.pop(name):
+            refuse(name, parts["model"][name], "none")
+    lacks = any(c not in model["vocab"] for c in CHAR_TO_BYTE)
+    for name in ("fuse_unk", "byte_fallback"):
+        if model.pop(name) and lacks:
+            refuse(name, True, "true or false; true only where no byte is unknown")
+    decoder = parts.get("decoder")
+    decoder = {"type": "ByteLevel"} if decoder is None else decoder
+    known = "type add_prefix_space trim_offsets use_regex"
+    check_fields("decoder", decoder, known, "ByteLevel")
+    return model | pre
 
 # %% ../../nbs/03_tokenizers.bpe.ipynb #files-2
 BYTE_LEVEL = dict(
@@ -881,76 +796,8 @@ def write_pre_tokenizer(patterns: tuple, add_prefix_space: bool) -> dict:
     ]
     return dict(type="Sequence", pretokenizers=[*steps, last])
 
-# %% ../../nbs/03_tokenizers.bpe.ipynb #write-model
-def write_model(bpe) -> dict:
-    "What `read_model` reads."
-    return dict(
-        type="BPE",
-        dropout=None,
-        unk_token=bpe.unk_token,
-        continuing_subword_prefix="",
-        end_of_word_suffix="",
-        fuse_unk=False,
-        byte_fallback=False,
-        ignore_merges=bpe.ignore_merges,
-        vocab=bpe.vocab,
-        merges=[m.split(" ") for m in bpe.merges],
-    )
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #files-3
-class Files:
-    "The part of `ByteLevelBPE` that reads and writes `tokenizer.json`."
-
-    @classmethod
-    def from_json(cls, parts: dict, errors: str = "replace"):
-        """The tokenizer that a parsed `tokenizer.json` describes.
-
-        Raises: ValueError if it is of another kind.
-        """
-        decoder = parts.get("decoder")
-        decoder = {"type": "ByteLevel"} if decoder is None else decoder
-        known = "type add_prefix_space trim_offsets use_regex"
-        check_fields("decoder", decoder, known, "ByteLevel")
-        return cls(**read_parts(parts), errors=errors)
-
-    def to_json(self) -> dict:
-        "The parts of a `tokenizer.json` that are the business of this tokenizer"
-        return dict(
-            normalizer=None,
-            pre_tokenizer=write_pre_tokenizer(self.patterns, self.add_prefix_space),
-            model=write_model(self),
-            decoder=dict(BYTE_LEVEL, add_prefix_space=True),
-        )
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #training
-class Training:
-    "The part of `ByteLevelBPE` that learns."
-
-    def train_new(
-        self,
-        texts: Iterable[str],  # read once
-        vocab_size: int,  # entries to make, special tokens and bytes included
-        min_frequency: int = 0,  # pairs that occur less often aren't merged
-        special_tokens: Iterable[str] = (),  # get the first ids
-    ):  # a new tokenizer with these settings
-        "Learn another vocabulary from `texts`."
-        pieces = Counter()
-        for text in texts:
-            pieces.update(self.split(" " + text if self.needs_space(text) else text))
-        vocab, merges = train_bpe(pieces, vocab_size, min_frequency, special_tokens)
-        unk = self.unk_token if self.unk_token in vocab else None
-        return type(self)(
-            vocab,
-            merges,
-            self.add_prefix_space,
-            self.errors,
-            unk,
-            self.patterns,
-            self.ignore_merges,
-        )
-
-# %% ../../nbs/03_tokenizers.bpe.ipynb #bytelevelbpe-2
-class ByteLevelBPE(Tables, Cutting, Encoding, Offsets, Decoding, Training, Files):
+# %% ../../nbs/03_tokenizers.bpe.ipynb #offsets-2
+class ByteLevelBPE(BPE):
     """Text to ids and back by byte-level BPE, as GPT-2 does it (Radford et al., 2019).
 
     Raises: ValueError if merges and vocabulary don't fit, or `unk_token` is missing.
@@ -966,21 +813,154 @@ class ByteLevelBPE(Tables, Cutting, Encoding, Offsets, Decoding, Training, Files
         patterns: Iterable[str] = (GPT2_PATTERN,),  # cut a text, one after the other
         ignore_merges: bool = False,  # is a piece that is a token always that token?
     ):
-        self.vocab, self.patterns = vocab, tuple(patterns)
+        self.patterns = tuple(patterns)
         for n, o in enumerate(self.patterns):
             check_pattern(o.pattern if isinstance(o, Split) else o, f"patterns[{n}]")
-        merges = list(merges)
-        lines = not merges or isinstance(merges[0], str)
-        self.merges = merges if lines else merge_lines(merges, "merges")
+        super().__init__(vocab, merges, unk_token, False, False, ignore_merges, "", "")
         self.add_prefix_space, self.errors = add_prefix_space, errors
-        self.unk_token, self.ignore_merges = unk_token, ignore_merges
-        check_merges(vocab, self.merges, max(1, len(self.merges) // 100))
         if unk_token is not None and unk_token not in vocab:
             raise ValueError(
                 f"unk_token {unk_token!r} is not in the vocabulary; "
                 "add it or leave it None"
             )
-        self._pieces = Remember(self.encode_piece, longest=64)
-        self._chunks = Remember(self.encode_chunk, longest=64)
-        self._said = Remember(self.id_bytes, size=2**20)
-        self._sizes = Remember(self.size_of, size=2**20)
+        self._pieces = Memo(self.encode_piece, longest=64)
+        self._chunks = Memo(self.encode_chunk, longest=64)
+        self._said = Memo(self.id_bytes, size=2**20)
+        self._sizes = Memo(self.size_of, size=2**20)
+
+    # --- from text to ids
+    def needs_space(self, text: str) -> bool:
+        "Is a space put before `text`?"
+        return self.add_prefix_space and text != "" and text[0] != " "
+
+    def split_places(self, text: str) -> tuple[list[str], list[int] | None]:
+        "Pieces that no merge crosses, and where they begin; None: each after the other"
+        if self.patterns == (GPT2_PATTERN,):
+            return split(text), None
+        places = places_by(text, self.patterns)
+        return [text[a:b] for a, b in places], [a for a, _ in places]
+
+    def split(self, text: str) -> list[str]:
+        "Pieces that no merge crosses"
+        return self.split_places(text)[0]
+
+    @cached_property
+    def missing(self) -> dict[str, str | None]:
+        "What stands for each byte that the vocabulary lacks"
+        return {c: self.unk_token for c in CHAR_TO_BYTE if c not in self.vocab}
+
+    def encode_piece(self, piece: str) -> tuple[int, ...]:
+        "The ids of one piece: the token that it is, or by merging"
+        symbols = to_symbols(piece)
+        i = self.vocab.get(symbols)
+        if i is not None and (self.ignore_merges or self.whole[symbols]):
+            return (i,)
+        if self.missing:
+            symbols = [self.missing.get(c, c) for c in symbols]
+            symbols = list(filter(None, symbols))
+        return tuple(map(self.vocab.__getitem__, self.merged(symbols)))
+
+    def encode_chunk(self, chunk: str) -> tuple[int, ...]:
+        "The ids of one piece or several, each looked up"
+        pieces = split(chunk)
+        if len(pieces) == 1:
+            return self._pieces[chunk]
+        return tuple(chain.from_iterable(map(self._pieces.__getitem__, pieces)))
+
+    def rows(self, text: str) -> Iterable[tuple[int, ...]]:
+        "The ids of each piece or chunk, one look-up for each"
+        if self.add_prefix_space and self.needs_space(text):
+            text = " " + text
+        if self.patterns != (GPT2_PATTERN,):
+            pieces, known = split_by(text, self.patterns), self._pieces
+        elif text.isascii():
+            pieces, known = ASCII_PATTERN.findall(text), self._pieces
+        else:
+            pieces, known = CHUNK_PATTERN.findall(text), self._chunks
+        return map(known.__getitem__, pieces)
+
+    def encode(self, text: str) -> list[int]:
+        "The ids of `text`. Raises: TypeError, ValueError for what is no proper text."
+        try:
+            return list(chain.from_iterable(self.rows(text)))
+        except (AttributeError, TypeError, ValueError):
+            check_text(text)
+            raise
+
+    # --- with the place of each token in the text
+    def encode_offsets(
+        self,
+        text: str,
+    ) -> tuple[list, list, list]:  # per token: id, (start, end) in characters, word
+        "The ids of `text`, the characters that each covers, and its piece's index."
+        check_text(text)
+        added = self.needs_space(text)
+        text = " " + text if added else text
+        first = -1 if added else 0
+        pieces, starts = self.split_places(text)
+        rows = list(map(self._pieces.__getitem__, pieces))
+        ids = list(chain.from_iterable(rows))
+        counts = list(map(len, rows))
+        words = list(chain.from_iterable(map(repeat, range(len(rows)), counts)))
+        sizes = list(map(self._sizes.__getitem__, ids))
+        whole = sum(map(len, pieces)) == len(text)  # nothing was removed
+        if whole and sum(sizes) == len(utf8(text)):
+            return ids, spans(text, sizes, first), words
+        starts = starts or accumulate(map(len, pieces), initial=0)
+        offsets, ends = [], list(accumulate(counts, initial=0))
+        for n, (piece, start) in enumerate(zip(pieces, starts)):
+            offsets += spans(piece, sizes[ends[n] : ends[n + 1]], first + start)
+        return ids, offsets, words
+
+    def size_of(self, i: int) -> int:
+        "How many bytes a token stands for"
+        token = self.tokens[i]
+        return 1 if token == self.unk_token else len(token)
+
+    # --- from ids to text
+    def id_bytes(self, i: int) -> bytes:
+        "The bytes of an id"
+        if i not in self.tokens:
+            raise ValueError(
+                f"id {i} is not in the vocabulary of {len(self.vocab)} tokens"
+            )
+        return token_bytes(self.tokens[i])
+
+    def decode(self, ids: Iterable[int]) -> str:
+        "The text of `ids`"
+        return b"".join(map(self._said.__getitem__, ids)).decode("utf-8", self.errors)
+
+    def tokens_to_string(self, tokens: list[str]) -> str:
+        "The text of tokens as they stand in the vocabulary"
+        return b"".join(map(token_bytes, tokens)).decode("utf-8", self.errors)
+
+    # --- learning, and files
+    def train_new(
+        self,
+        texts: Iterable[str],  # read once
+        vocab_size: int,  # entries to make, special tokens and bytes included
+        min_frequency: int = 0,  # pairs that occur less often aren't merged
+        special_tokens: Iterable[str] = (),  # get the first ids
+    ) -> "ByteLevelBPE":  # with these settings
+        "Learn another vocabulary from `texts`."
+        pieces = Counter()
+        for text in texts:
+            pieces.update(self.split(" " + text if self.needs_space(text) else text))
+        vocab, merges = train_bpe(pieces, vocab_size, min_frequency, special_tokens)
+        unk = self.unk_token if self.unk_token in vocab else None
+        before = self.add_prefix_space, self.errors, unk
+        return type(self)(vocab, merges, *before, self.patterns, self.ignore_merges)
+
+    @classmethod
+    def from_json(cls, parts: dict, errors: str = "replace") -> "ByteLevelBPE":
+        "From a parsed `tokenizer.json`. Raises: ValueError if it is of another kind."
+        return cls(**read_parts(parts), errors=errors)
+
+    def to_json(self) -> dict:
+        "The parts of a `tokenizer.json` that are the business of this tokenizer"
+        return dict(
+            normalizer=None,
+            pre_tokenizer=write_pre_tokenizer(self.patterns, self.add_prefix_space),
+            model=self.model_json(),
+            decoder=dict(BYTE_LEVEL, add_prefix_space=True),
+        )

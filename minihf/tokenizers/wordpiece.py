@@ -11,7 +11,8 @@ __all__ = ['YOUNG', 'MOVED', 'CHINESE', 'NEW_CAPITALS', 'SORTED', 'ANY_SORTED', 
            'ascii_table', 'ascii_words', 'Tracer', 'NewCharacter', 'Spelled', 'Splitter', 'sizes_by_start', 'match_ids',
            'Matcher', 'locate', 'chunks_of', 'join_chunks', 'Locator', 'Encoder', 'glue', 'letters', 'join',
            'index_pairs', 'grow', 'train_wordpiece', 'check_text', 'check_vocab', 'read_vocab_txt', 'refuse',
-           'check_fields', 'steps_of', 'read_normalizer', 'read_parts', 'write_parts', 'special_in', 'WordPiece']
+           'check_fields', 'steps_of', 'read_normalizer', 'read_model', 'read_parts', 'write_parts', 'special_in',
+           'WordPiece']
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #import-re
 import os
@@ -875,21 +876,31 @@ def read_normalizer(part: dict | None) -> dict:
     return how
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #read-parts
-def read_parts(parts: dict) -> dict:
-    "The arguments of `WordPiece` in a parsed tokenizer.json. Raises: `ValueError`."
-    if not isinstance(parts, dict) or not isinstance(parts.get("model"), dict):
-        refuse("model", parts and parts.get("model"), "an object with a vocab")
-    model, fields = {"type": "WordPiece"} | parts["model"], "type vocab unk_token"
-    fields += " continuing_subword_prefix max_input_chars_per_word"
+def read_model(model: dict) -> dict:
+    "The arguments of `WordPiece` in a `model` of tokenizer.json. Raises: `ValueError`."
+    if not isinstance(model, dict):
+        refuse("model", model, "an object with a vocab")
+    fields = "type vocab unk_token continuing_subword_prefix max_input_chars_per_word"
+    model = {"type": "WordPiece", "unk_token": "[UNK]"} | model
     check_fields("model", model, fields, "WordPiece")
     vocab = check_vocab(model.get("vocab"), "tokenizer.json: model.vocab")
     limit = model.get("max_input_chars_per_word", 100)
     if type(limit) is not int or limit < 0:
         refuse("model: max_input_chars_per_word =", limit, "a whole number")
-    unk, prefix = model.get("unk_token", "[UNK]"), model.get(fields.split()[3], "##")
+    unk = model["unk_token"]
+    prefix = model.get("continuing_subword_prefix", "##")
     for name, value in (("unk_token", unk), ("continuing_subword_prefix", prefix)):
         if not isinstance(value, str):
             refuse(f"model: {name} =", value, "a string")
+    how = dict(unk_token=unk, max_input_chars_per_word=limit)
+    return dict(vocab=vocab, prefix=prefix, **how)
+
+
+def read_parts(parts: dict) -> dict:
+    "The arguments of `WordPiece` in a parsed tokenizer.json. Raises: `ValueError`."
+    if not isinstance(parts, dict):
+        refuse("the whole file", parts, "an object")
+    model = read_model(parts.get("model"))
     split = steps_of(parts.get("pre_tokenizer"), "pretokenizers")
     if len(split) != 1:
         refuse("pre_tokenizer", parts.get("pre_tokenizer"), "BertPreTokenizer")
@@ -898,16 +909,10 @@ def read_parts(parts: dict) -> dict:
     decoder = {"type": "WordPiece"} if decoder is None else decoder
     check_fields("decoder", decoder, "type prefix cleanup", "WordPiece")
     cleanup = decoder.get("cleanup", True)
-    if not isinstance(cleanup, bool) or decoder.get("prefix", prefix) != prefix:
-        refuse("decoder", decoder, f"the prefix {prefix!r}; cleanup true or false")
-    return dict(
-        vocab=vocab,
-        unk_token=unk,
-        max_input_chars_per_word=limit,
-        prefix=prefix,
-        cleanup=cleanup,
-        **read_normalizer(parts.get("normalizer")),
-    )
+    if not isinstance(cleanup, bool) or decoder.get("prefix", model["prefix"]) != model["prefix"]:
+        known = f"the prefix {model['prefix']!r}; cleanup true or false"
+        refuse("decoder", decoder, known)
+    return model | dict(cleanup=cleanup, **read_normalizer(parts.get("normalizer")))
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #write-parts
 def write_parts(settings: dict) -> dict:
@@ -963,6 +968,19 @@ class WordPiece(Encoder):
         how = (vocab_size, min_frequency, special, self.prefix)
         vocab = train_wordpiece(counts, *how, **alphabet)
         return type(self)(**self.settings | {"vocab": vocab})
+
+    def pieces(self, word: str) -> list[tuple[int, int, int]]:
+        "Id, start, end of each piece of a word that is spelled and cut already."
+        return self.matcher.pieces(word)
+
+    @classmethod
+    def from_model(cls, model: dict) -> "WordPiece":
+        "From the `model` of a parsed tokenizer.json. Raises: `ValueError`."
+        return cls(**read_model(model))
+
+    def model_json(self) -> dict:
+        "The `model` of a tokenizer.json."
+        return self.to_json()["model"]
 
     def to_json(self) -> dict:
         "The four parts of tokenizer.json that describe this tokenizer."
