@@ -19,6 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+PACES = {"slow": (1250, 0.15), "drip": (1, 0.1), "stall": (500, 60)}  # bytes at a time, seconds between
+
 
 class Repo:
     def __init__(self, gated=False, private=False):
@@ -123,7 +125,31 @@ class Handler(BaseHTTPRequestHandler):
             return self.connection.close()
         if fault == "busy":
             return self.reply(503, {}, b"try later")
+        if fault == "later":
+            return self.reply(429, {"Retry-After": "3600"}, b"try later")
+        if fault == "limited":
+            return self.reply(429, {"RateLimit": '"resolvers";r=0;t=300'}, b"try later")
+        if fault == "hang":  # take the question and say nothing
+            self.hub.log.append((self.command, self.path, None))
+            return self.hub.closing.wait(60)
+        if fault in PACES:
+            return self.trickle(status, headers, body, *PACES[fault])
         self.reply(status, headers, body)
+
+    def trickle(self, status, headers, body, size, pause):
+        "The headers, then `size` bytes every `pause` seconds"
+        self.hub.log.append((self.command, self.path, status))
+        self.send_response(status)
+        for k, v in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(k, v)
+        self.end_headers()
+        try:
+            while body and not self.hub.closing.is_set():
+                self.wfile.write(body[:size])
+                body = body[size:]
+                self.hub.closing.wait(pause)
+        except OSError:  # the client has had enough
+            self.close_connection = True
 
 
 class HubServer:
@@ -164,7 +190,7 @@ class HubServer:
         self.moved[old] = new
 
     def fault(self, file, *kinds):
-        'Spoil the next downloads of `file`, one kind each: "drop", "short", "corrupt", "busy"'
+        'Spoil the next downloads of `file`, one kind each: "drop", "short", "corrupt", "busy", "later", "limited", "hang", "slow", "drip", "stall"'
         self.faults[file] = list(kinds)
 
     def fetched(self):

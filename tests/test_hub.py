@@ -225,11 +225,68 @@ def test_environment_in_a_fresh_process(server, tmp_path):
     assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True).stdout == out.stdout
 
 
-def test_proxies_say_what_to_set_instead(server):
+@pytest.fixture
+def proxy():
+    "A proxy on this machine, and the list of what it was asked for"
+    import http.client
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from urllib.parse import urlsplit
+
+    asked = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+        def do_HEAD(self):
+            asked.append((self.command, self.path))
+            to = urlsplit(self.path)
+            there = http.client.HTTPConnection(to.hostname, to.port)
+            there.request(self.command, to.path, headers={k: v for k, v in self.headers.items() if k.lower() != "proxy-connection"})
+            answer = there.getresponse()
+            body = answer.read()
+            self.send_response(answer.status)
+            for k, v in answer.getheaders():
+                self.send_header(k, v)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_HEAD
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "all", "http://127.0.0.1"])
+def test_proxies_are_used_and_only_here(server, proxy, monkeypatch, scheme):
+    import huggingface_hub
+
+    monkeypatch.setenv("NO_PROXY", "")
+    address, asked = proxy
+    server.add("ada/toy", {"config.json": CONFIG, "vocab.txt": "a"})
+    address = address if scheme == "http" else address.removeprefix("http://")  # as the old clients took it, too
+    before = huggingface_hub.utils._http._GLOBAL_CLIENT_FACTORY
+    path = hub.cached_file("ada/toy", "config.json", proxies={scheme: address})
+    assert hub.read_json(path) == json.loads(CONFIG)
+    assert {m for m, _ in asked} == {"HEAD", "GET"} and all(p.startswith(server.url + "/ada/toy/resolve/") for _, p in asked)
+    asked.clear()
+    assert hub.cached_file("ada/toy", "vocab.txt", proxies={}) and hub.cached_file("ada/toy", "config.json") and asked == []
+    assert huggingface_hub.utils._http._GLOBAL_CLIENT_FACTORY is before
+    assert hub.cached_file("ada/toy", "config.json", proxies={"http": None}) == path and asked == []
+
+
+def test_proxies_that_are_none(server, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "")
     server.add("ada/toy", {"config.json": CONFIG})
-    with pytest.raises(ValueError, match="HTTPS_PROXY"):
-        hub.cached_file("ada/toy", "config.json", proxies={"https": "foo:3128"})
-    assert hub.cached_file("ada/toy", "config.json", proxies={})
+    with pytest.raises(ConnectionError, match="config.json of 'ada/toy' did not arrive"):
+        hub.cached_file("ada/toy", "config.json", proxies={"http": "http://127.0.0.1:1"})
+    for proxies, error in (({"http": 3128}, TypeError), ("http://foo", TypeError), ({"http": "gopher://x:1"}, ValueError)):
+        with pytest.raises(error, match="proxies"):
+            hub.cached_file("ada/toy", "config.json", proxies=proxies)
+    assert server.log == [] and hub.cached_file("ada/toy", "config.json")
 
 
 def test_unknown_argument(tmp_path):
@@ -299,6 +356,63 @@ def test_server_that_asks_to_wait(server, monkeypatch):
     with pytest.raises(ConnectionError, match="500"):
         hub.cached_file("ada/toy", "config.json")
     assert clock.now == 26
+
+
+@pytest.fixture
+def limit(monkeypatch):
+    "A short limit, and a download that should end in an error that names it"
+    import huggingface_hub.file_download as fd
+
+    monkeypatch.setenv("MINIHF_HUB_TIMEOUT", "0.6")
+    monkeypatch.setattr(fd.time, "sleep", time.sleep)
+
+    def ends(match):
+        with pytest.raises(ConnectionError, match=f"did not arrive.*{match}.*MINIHF_HUB_TIMEOUT sets how long"):
+            hub.cached_file("ada/toy", "model.safetensors")
+
+    return ends
+
+
+@pytest.mark.parametrize("fault, says", [("hang", "0.6 s less than 1024 bytes"), ("stall", "0.6 s less than 1024 bytes"), ("drip", "0.6 s less than 1024 bytes"),
+                                         ("later", "429, and it asks to wait 3600 s"), ("limited", "429, and it asks to wait 300 s")])
+def test_server_that_answers_head_and_then_nothing(server, limit, fault, says):
+    "No byte, some bytes and then none, a byte now and then, a wish to be asked in an hour"
+    server.add("ada/toy", {"model.safetensors": b"x" * 100_000, "config.json": CONFIG})
+    server.fault("model.safetensors", *[fault] * 9)
+    limit(says)
+    assert len([m for m, p, _ in server.log if m == "GET"]) <= 3
+    assert hub.cached_file("ada/toy", "config.json")  # nothing is left behind that hinders others
+    server.faults.clear()
+    assert Path(hub.cached_file("ada/toy", "model.safetensors")).read_bytes() == b"x" * 100_000
+
+
+def test_server_that_falls_silent_between_two_questions(server, limit, monkeypatch):
+    "Our question is answered, the client's own is not"
+    import huggingface_hub
+
+    server.add("ada/toy", {"model.safetensors": b"x" * 2000})
+    real = huggingface_hub.hf_hub_download
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: server.moods.update(HEAD="silent") or real(*a, **k))
+    limit("0.6 s less than 1024 bytes")
+
+
+def test_slow_download_that_is_alive(server, limit, monkeypatch):
+    "It takes many times the limit in all, and comes through"
+    body = bytes(range(250)) * 50
+    server.add("ada/toy", {"model.safetensors": body})
+    server.fault("model.safetensors", "slow")
+    assert Path(hub.cached_file("ada/toy", "model.safetensors")).read_bytes() == body
+    assert [m for m, _, _ in server.log].count("GET") == 1
+
+
+def test_older_copy_in_place_of_a_download_that_hangs(server, limit, caplog, monkeypatch):
+    monkeypatch.setattr(hub, "TOLD", set())
+    server.add("ada/toy", {"model.safetensors": b"old" * 1000})
+    path = hub.cached_file("ada/toy", "model.safetensors")
+    server.add("ada/toy", {"model.safetensors": b"new" * 1000})
+    server.fault("model.safetensors", *["hang"] * 9)
+    assert hub.cached_file("ada/toy", "model.safetensors") == path
+    assert "out of date" in caplog.text and "MINIHF_HUB_TIMEOUT" in caplog.text
 
 
 def test_short_trouble_passes(server, monkeypatch):
@@ -491,7 +605,7 @@ def test_arguments_may_not_lead_outside(server, tmp_path, name, way):
                 hub.cached_file(name, "config.json", local_files_only=offline, **kw)
     with pytest.raises(ValueError, match="filename"):
         hub.cached_file(name, f"{way}/config.json")
-    for f in (hub.resolve, hub.snapshot):
+    for f in (hub.find_commit, hub.snapshot):
         with pytest.raises(ValueError, match="revision"):
             f("ada/toy", way)
     with pytest.raises(ValueError, match="file"):
@@ -1286,13 +1400,12 @@ GOOD = {  # function -> arguments that it takes
     "save_tensors": dict(tensors={"w": torch.zeros(2)}, folder="out", max_shard_size="1MB", metadata={"format": "pt"}, variant="fp16"),
     "apart": dict(tensors={"w": torch.zeros(2)}), "parse_size": dict(size="1MB"), "plan_shards": dict(sizes={"w": 3}, limit=5),
     "split_hub_args": dict(kwargs={}), "local_path": dict(name="toy"), "cache_home": dict(cache_dir="cache"),
-    "resolve": dict(repo="ada/toy", revision="main", cache_dir="cache"), "snapshot": dict(repo="ada/toy", revision="main", cache_dir="cache"),
+    "find_commit": dict(repo="ada/toy", revision="main", cache_dir="cache"), "snapshot": dict(repo="ada/toy", revision="main", cache_dir="cache"),
     "from_cache": dict(repo="ada/toy", file="config.json", revision="main", cache_dir="cache"), "shards_of": dict(index="good.index.json"),
     "pin": dict(path="x", hub={}), "plain_name": dict(argument="name", name="y"), "impostor": dict(path="model.safetensors"),
     "cached_file": dict(name_or_path=".", filename="config.json", required=True, cache_dir="cache", force_download=False, revision="main",
                         token=False, local_files_only=True, subfolder="sub"),
     "weight_files": dict(name_or_path=".", use_safetensors=None, variant=None, subfolder="", revision=None),
-    "find_on_hub": dict(repo="ada/toy", filename="config.json", cache_dir="cache", local_files_only=True),
     "remove_others": dict(folder="empty", keep=["a"], variant="fp16"),
     "replacing": dict(path="new.txt"), "saving": dict(folder="out"),
 }
@@ -1319,7 +1432,7 @@ def test_odd_arguments_are_named(toy, monkeypatch, function):
             except Exception as e:
                 assert isinstance(e, (TypeError, ValueError, OSError)), (name, value, repr(e))
                 named = [name, "max_shard_size" if name == "size" else name, repr(value)[1:-1][:20], "No folder", "not in the cache", "JSON serializable"]
-                assert name is None and function in ("find_on_hub", "replacing") or any(str(o) in str(e) for o in named), (name, value, repr(e))
+                assert name is None and function == "replacing" or any(str(o) in str(e) for o in named), (name, value, repr(e))
                 assert "\x1b" not in str(e)
 
 
