@@ -26,6 +26,7 @@ class Along:
     output_attentions: bool = False  # hand the weights back
     encoder: Tensor | None = None  # (b, t, d), what cross-attention looks at
     encoder_mask: Tensor | None = None  # (b, 1, 1, t)
+    rotary: tuple | None = None  # cosines and sines, by which queries and keys are turned
     places: "Places | None" = None  # which places hold tokens, when padding is left out
 
     def spread(self, x: Tensor) -> Tensor:
@@ -119,7 +120,8 @@ def run_layers(
 
 # %% ../nbs/10_body.ipynb #check-inputs
 def check_inputs(
-    config, input_ids, inputs_embeds, attention_mask, past: int = 0, position_ids=None
+    limit: int | None,  # positions that the model knows; None: no end
+    input_ids, inputs_embeds, attention_mask, past: int = 0, position_ids=None
 ) -> int:
     "The number of tokens. Raises: ValueError if an input is missing, too long or misshapen."
     if (input_ids is None) == (inputs_embeds is None):
@@ -133,8 +135,7 @@ def check_inputs(
         raise ValueError(f"{name} has shape {tuple(shape)}, but must be {want}; for a single "
                          f"text write {name}[None]")
     s = shape[1]
-    limit = config.max_position_embeddings
-    if past + s > limit and position_ids is None:
+    if limit is not None and past + s > limit and position_ids is None:
         raise ValueError(f"the text has {past + s} tokens, but the model knows {limit} positions; "
                          f"truncate it: tokenizer(..., truncation=True, max_length={limit})")
     if attention_mask is not None and attention_mask.shape[-1] != past + s:
@@ -189,10 +190,11 @@ def run_body(
     output_attentions: bool = False, output_hidden_states: bool = False,
 ) -> tuple[Tensor, dict]:  # the last x (b, s, d); what else was asked for, by its field
     "Check, embed, mask, run the layers. Raises: ValueError naming the input that doesn't fit."
-    wanted = use_cache if decoder else False  # an encoder only reads a cache
-    cache, keep = start_cache(model, past_key_values, wanted, len(layers))
+    use_cache = decoder and use_cache  # an encoder only reads a cache
+    cache, keep = start_cache(model, past_key_values, use_cache, len(layers))
     past = 0 if cache is None else cache.get_seq_length()
-    s = check_inputs(model.config, input_ids, inputs_embeds, attention_mask, past, position_ids)
+    s = check_inputs(
+        model.longest, input_ids, inputs_embeds, attention_mask, past, position_ids)
     heard = listen(model.config, encoder_hidden_states, encoder_attention_mask)
     try:
         x = model.embed(input_ids, token_type_ids, position_ids, inputs_embeds, past)
@@ -201,18 +203,18 @@ def run_body(
         else:
             mask, causal = padding_mask(attention_mask), False
         along = Along(mask, causal, output_attentions, **heard)
+        model.place(along, x, position_ids, past)
         if model.skip_padding and mask is not None and attention_mask.dim() == 2:
-            looked_at = output_attentions or output_hidden_states or torch.is_grad_enabled()
-            if not (decoder or past or looked_at):
-                along.places = Places(attention_mask)
+            wanted = output_attentions or output_hidden_states or torch.is_grad_enabled()
+            along.places = None if decoder or past or wanted else Places(attention_mask)
         x, states, maps, cross = run_layers(
             model, layers, along.gather(x), along, cache, output_hidden_states)
     except (RuntimeError, ValueError):
         given = input_ids if inputs_embeds is None else inputs_embeds
         check_shapes(model, given, attention_mask, token_type_ids, position_ids, cache, past)
         raise
-    rest = dict(past_key_values=cache if keep else None, hidden_states=states,
-                attentions=maps, cross_attentions=cross)
+    rest = dict(hidden_states=states, attentions=maps, cross_attentions=cross,
+                past_key_values=cache if keep else None)
     return along.spread(x), {k: v for k, v in rest.items() if v is not None}
 
 # %% ../nbs/10_body.ipynb #tinymodel-2
@@ -226,6 +228,13 @@ class Body:
     @property
     def is_decoder(self) -> bool:  # hides what comes later, and fills a cache
         return getattr(self.config, "is_decoder", False)
+
+    @property
+    def longest(self) -> int | None:  # rows in the table of positions; None: there is none
+        return self.config.max_position_embeddings
+
+    def place(self, along: Along, x, position_ids, past: int):
+        "Add to `along` what the layers must know of the tokens' places; `past`: tokens kept"
 
     def finish(self, x, rest: dict) -> Tensor:
         "What comes behind the last layer; `rest` holds the output's other fields"
@@ -269,7 +278,9 @@ def check_shapes(
         if x.dim() not in wants or any(n not in (1, w) for n, w in zip(x.shape, want)):
             raise ValueError(f"{name} has shape {tuple(x.shape)}, but must be {want}: {b} texts of "
                              f"{s} tokens{f', and {past} kept' if past else ''}")
-    check_kept(cache, b, h, past, end, model.config.hidden_size // h)
+    kv_heads = getattr(model.config, "num_key_value_heads", None) or h
+    hd = getattr(model.config, "head_dim", None) or model.config.hidden_size // h
+    check_kept(cache, b, kv_heads, past, end, hd)
 
 
 def check_kept(cache, b: int, h: int, past: int, end: int, hd: int):

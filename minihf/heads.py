@@ -258,6 +258,7 @@ class Head:
     leaves_out = ENCODER + CACHE  # arguments of the body that the head does not take
     label_names = ("labels",)  # arguments of `answer` that say what is right
     shifts_labels = False  # does place i answer for label i + 1?
+    counts_first_label = False  # when a trainer divides by the number of labels: the first, too?
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)

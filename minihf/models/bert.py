@@ -261,6 +261,8 @@ class BertForMaskedLM(BertWithLMHead, MaskedLM, BertPreTrainedModel):
 class BertLMHeadModel(BertWithLMHead, CausalLM, BertPreTrainedModel, GenerationMixin):
     "BERT as a writer: each place predicts the next token. Wants `config.is_decoder=True`."
 
+    counts_first_label = True
+
 # %% ../../nbs/12_models.bert.ipynb #bertforpretraining
 class BertForPreTraining(BertWithLMHead, WordsAndPair, BertPreTrainedModel):
     "BERT as it was trained: hidden words, and does sentence B follow A?"

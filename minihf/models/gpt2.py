@@ -260,7 +260,7 @@ class GPT2Model(Body, GPT2PreTrainedModel):
 class GPT2LMHeadModel(CausalLM, GPT2PreTrainedModel, GenerationMixin):
     "GPT-2 that writes: a score for every token that may come next. The head is the word table."
 
-    body = GPT2Model
+    body, counts_first_label = GPT2Model, True
     tied = {"lm_head.weight": "transformer.wte.weight"}
 
 # %% ../../nbs/20_models.gpt2.ipynb #last-token
