@@ -186,8 +186,7 @@ def run_body(
     decoder: bool,  # hide what comes later, and fill a cache
     input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
     inputs_embeds=None, encoder_hidden_states=None, encoder_attention_mask=None,
-    past_key_values=None, use_cache=None,
-    output_attentions: bool = False, output_hidden_states: bool = False,
+    past_key_values=None, use_cache=None, output_attentions=False, output_hidden_states=False,
 ) -> tuple[Tensor, dict]:  # the last x (b, s, d); what else was asked for, by its field
     "Check, embed, mask, run the layers. Raises: ValueError naming the input that doesn't fit."
     use_cache = decoder and use_cache  # an encoder only reads a cache
