@@ -281,7 +281,7 @@ def check_shapes(
     hd = getattr(model.config, "head_dim", None) or model.config.hidden_size // h
     check_kept(cache, b, kv_heads, past, end, hd)
 
-
+# %% ../nbs/10_body.ipynb #check-kept
 def check_kept(cache, b: int, h: int, past: int, end: int, hd: int):
     "Raises: ValueError if a cache holds keys of other shapes than the model makes."
     for i, layer in enumerate(() if cache is None else cache.layers):
