@@ -498,3 +498,61 @@ def test_lone_surrogates_survive(tmp_path):
         config.save_pretrained(tmp_path)
         again = cls.from_pretrained(tmp_path)
         assert again.note == "\ud800" and again.limit == {"__float__": "seven"}
+
+
+# ---- what users of the reference call ----
+
+
+def outcome(f):
+    try:
+        return f()
+    except (TypeError, ValueError) as e:
+        return type(e)
+
+
+@pytest.mark.parametrize("text", [
+    "n_embd=10,resid_pdrop=0.2,scale_attn_weights=false,summary_type=cls_index", "hidden_size=24", "scale_attn_weights=YES", "n_layer=3,n_layer=4",
+    "n_inner=3", "n_embd=ten", "n_embd=1.5", "resid_pdrop=x", "scale_attn_weights=maybe", "unknown=1", "", "n_embd", "n_embd=1,", "n_embd=1=2", "n_embd=", "summary_type="])
+def test_update_from_string_like_the_reference(text):
+    a, b = GPT2Config(), transformers.GPT2Config()
+    assert outcome(lambda: a.update_from_string(text)) == outcome(lambda: b.update_from_string(text))
+    if outcome(lambda: GPT2Config().update_from_string(text)) is None:
+        assert a.to_dict() == b.to_dict()
+    else:
+        assert a == GPT2Config()  # all or nothing
+
+
+def test_update_from_string_names_the_part():
+    for text, error, words in (("n_embd=ten", ValueError, "n_embd=ten.*int"), ("n_embd", ValueError, "'n_embd' should be name=value"), ("n_inner=3", TypeError, "n_inner.*None"),
+                               ("scale_attn_weights=2", ValueError, "true or false"), (5, TypeError, "update_str"), (None, TypeError, "update_str")):
+        with pytest.raises(error, match=words):
+            GPT2Config().update_from_string(text)
+
+
+@pytest.mark.parametrize("values", [
+    {}, {"is_encoder_decoder": True}, {"is_encoder_decoder": True, "decoder_layers": 2, "encoder_layers": 6, "decoder_attention_heads": 4, "encoder_ffn_dim": 8, "decoder_start_token_id": 3}])
+@pytest.mark.parametrize("side", [{}, {"decoder": True}, {"encoder": True}, {"decoder": True, "encoder": True}, {"decoder": False}])
+@families
+def test_text_config_like_the_reference(ours, theirs, values, side):
+    a, b = ours(**values), theirs(**values)
+    x, y = a.get_text_config(**side), b.get_text_config(**side)
+    assert (x is a) == (y is b) and x.to_dict() == y.to_dict() and a == ours(**values)
+
+
+@pytest.mark.parametrize("base, part", [(PretrainedConfig, BertConfig(hidden_size=24)), (transformers.PretrainedConfig, transformers.BertConfig(hidden_size=24))])
+def test_text_config_of_parts(base, part):
+    "Ours and the reference's"
+    for name, side in (("text_config", {}), ("text_config", {"decoder": True}), ("text_encoder", {"encoder": True}), ("generator", {}), ("generator", {"decoder": True})):
+        assert base(**{name: part}).get_text_config(**side) is part
+    with pytest.raises(ValueError, match="generator.*text_config"):
+        base(generator=part, text_config=part).get_text_config()
+
+
+def test_methods_that_are_not_here_say_so():
+    for name, words in (("push_to_hub", "upload that with huggingface_hub"), ("register_for_auto_class", "auto_map"), ("rope_scaling", "has no 'rope_scaling'")):
+        with pytest.raises(AttributeError, match=words):
+            getattr(BertConfig(), name)
+
+
+def test_one_class():
+    assert PretrainedConfig.__mro__ == (PretrainedConfig, object)
