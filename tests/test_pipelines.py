@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import minihf
 from minihf import AutoModel, AutoTokenizer, BertConfig, BertModel, BertTokenizer, auto
 from minihf import pipelines as P
-from minihf.pipelines import pipeline
+from minihf.pipelines import base, pipeline, tasks
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -250,14 +251,34 @@ def test_features(both, name):
     both("feature-extraction", name, "the cat " * 40, tokenize_kwargs={"truncation": True, "max_length": 9})
 
 
-def test_features_have_one_vector_a_token_whatever_the_batch(world):
-    pipe = pipeline("feature-extraction", model=world["base"], return_tensors=True)
-    alone = [pipe(t) for t in TEXTS]
-    for n in (1, 3, 32):
-        for a, b in zip(alone, pipe(TEXTS, batch_size=n)):
-            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
-    alone[0].requires_grad_()  # a tensor one may train on
-    torch.nn.functional.linear(alone[0], torch.ones(2, 24)).sum().backward()
+@pytest.mark.parametrize("n", [1, 2, 3, 32])
+@pytest.mark.parametrize("name", ["base", "distil"])
+def test_features_of_a_batch_have_the_lengths_of_the_reference(world, name, n):
+    "Behind a text's own vectors stand zeros; the reference has there what its model made of padding"
+    pipe = pipeline("feature-extraction", model=world[name], return_tensors=True)
+    their = transformers.pipeline("feature-extraction", model=world[name], device="cpu")
+    alone, theirs = [pipe(t) for t in TEXTS], their(TEXTS, batch_size=n, return_tensors=True)
+    for found in (pipe(TEXTS, batch_size=n), list(pipe((t for t in TEXTS), batch_size=n))):
+        for a, b, c in zip(alone, found, theirs, strict=True):
+            own = a.shape[1]
+            assert b.shape == c.shape
+            torch.testing.assert_close(b[:, :own], a, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(b[:, :own], c[:, :own], atol=1e-4, rtol=1e-4)
+            assert not b[:, own:].any()
+    assert [x.shape for x in pipe(TEXTS)] == [x.shape for x in alone]
+    assert [len(x[0]) for x in pipe(TEXTS, batch_size=n, return_tensors=False)] == [x.shape[1] for x in theirs]
+
+
+def test_features_of_many_windows_keep_the_batches_of_the_reference(world, monkeypatch):
+    monkeypatch.setattr(base, "WINDOW", 4)
+    pipe = pipeline("feature-extraction", model=world["base"], return_tensors=True, batch_size=3)
+    their = transformers.pipeline("feature-extraction", model=world["base"], device="cpu")
+    assert [x.shape for x in pipe(TEXTS)] == [x.shape for x in their(TEXTS, batch_size=3, return_tensors=True)]
+
+
+def test_features_can_be_trained_on(world):
+    x = pipeline("feature-extraction", model=world["base"], return_tensors=True)(TEXTS[0]).requires_grad_()
+    torch.nn.functional.linear(x, torch.ones(2, 24)).sum().backward()
 
 
 # ---- zero-shot ----
@@ -326,7 +347,7 @@ def test_generation_in_batches(world, n):
 def test_generation_config_and_empty_prompt(both, world):
     both("text-generation", "writer", "", max_new_tokens=6, do_sample=False)
     answers = []
-    for lib, kind in ((pipeline, P.GenerationConfig), (transformers.pipeline, transformers.GenerationConfig)):
+    for lib, kind in ((pipeline, minihf.GenerationConfig), (transformers.pipeline, transformers.GenerationConfig)):
         pipe = lib("text-generation", model=world["writer"], device="cpu", max_new_tokens=5)
         config = kind(max_new_tokens=8, do_sample=False)
         answers.append(pipe("the cat", generation_config=config, return_tensors=True))
@@ -453,7 +474,7 @@ def test_batches_have_all_rows_once_and_little_padding(rng):
 
 @pytest.mark.parametrize("n", [None, 1, 5, 600])
 def test_order_is_kept_over_many_windows(world, monkeypatch, n, rng):
-    monkeypatch.setattr(P, "WINDOW", 16)
+    monkeypatch.setattr(base, "WINDOW", 16)
     texts = [" ".join(rng.choices(WORDS[5:40], k=rng.randint(1, 20))) for _ in range(70)]
     pipe = pipeline("text-classification", model=world["classes"])
     alone = [pipe(t, top_k=None) for t in texts]
@@ -463,7 +484,7 @@ def test_order_is_kept_over_many_windows(world, monkeypatch, n, rng):
 
 
 def test_generators_are_read_as_needed(world, monkeypatch):
-    monkeypatch.setattr(P, "WINDOW", 8)
+    monkeypatch.setattr(base, "WINDOW", 8)
     pipe = pipeline("text-classification", model=world["classes"])
     for n, ahead in ((None, 1), (4, 8), (9, 9)):
         read = []
@@ -510,12 +531,12 @@ def test_batches_of_gpt2_without_a_padding_token(both, world):
         pipe(texts, batch_size=4)
 
 
-def test_stack_take_split():
+def test_stack_and_unbatch():
     a, b = torch.ones(1, 3, 2), torch.ones(1, 1, 2)
     assert P.stack([a, b], 7)[1].tolist() == [[1, 1], [7, 7], [7, 7]]
     assert P.stack([a, b], 7, "left")[1].tolist() == [[7, 7], [7, 7], [1, 1]]
     out = {"x": torch.arange(4).view(2, 2), "t": (torch.ones(2, 1),), "l": ["p", "q"], "loss": torch.tensor(1.0), "cache": object()}
-    one, two = P.split(out, 2)
+    one, two = P.unbatch(out, 2)
     assert two["x"].tolist() == [[2, 3]] and two["t"][0].shape == (1, 1) and two["l"] == "q" and "loss" not in two
 
 
@@ -623,7 +644,7 @@ def test_the_tables_agree_with_the_reference():
     "Names, aliases and pinned defaults are the reference's, but for families that are not here"
     supported = transformers.pipelines.SUPPORTED_TASKS
     other = {"question-answering", "sentence-similarity", "fill-mask", "text-generation", "zero-shot-classification"}
-    for task, (name, _, model, revision) in P.TASKS.items():
+    for task, (name, _, model, revision, _) in P.TASKS.items():
         assert issubclass(getattr(P, name), P.Pipeline)
         if task not in other:
             assert supported[task]["default"]["model"] == (model, revision)
@@ -681,7 +702,7 @@ class Sentences(P.ChunkPipeline):
 
 @pytest.fixture
 def own_tasks(monkeypatch):
-    monkeypatch.setattr(P, "REGISTERED", {})
+    monkeypatch.setattr(tasks, "REGISTERED", {})
 
 
 def test_register(world, own_tasks):
@@ -730,3 +751,113 @@ def test_steps_that_are_not_written_are_named(world):
 
     with pytest.raises(NotImplementedError, match="Empty has no preprocess"):
         pipeline("text-classification", model=world["classes"], pipeline_class=Empty)("so")
+
+
+# ---- other readers than tokenizers ----
+
+
+class Pixels:
+    "Stands where a tokenizer stands"
+
+    def __call__(self, picture):
+        return {"pixel_values": torch.tensor(picture, dtype=torch.float)[None]}  # (1, h, w)
+
+    def save_pretrained(self, folder):
+        (Path(folder) / "preprocessor_config.json").write_text("{}")
+
+
+class Brightness(P.Pipeline):
+    _load_tokenizer, _load_image_processor = False, True
+
+    def preprocess(self, picture):
+        return self.image_processor(picture)
+
+    def _forward(self, batch):
+        assert batch["pixel_values"].dim() == 3
+        return {"mean": batch["pixel_values"].mean((1, 2))}
+
+    def postprocess(self, outputs):
+        return float(outputs["mean"])
+
+
+def test_a_processor_may_stand_where_a_tokenizer_stands(world, own_tasks, tmp_path):
+    P.register_pipeline("brightness", Brightness, auto.AutoModel)
+    pipe = pipeline("brightness", model=world["base"], image_processor=Pixels())
+    assert pipe.tokenizer is None and pipe.processor is None
+    pictures = [[[float(i), 0.0], [0.0, 0.0]] for i in range(7)]
+    for n in (None, 1, 3):
+        assert pipe(pictures, batch_size=n) == [i / 4 for i in range(7)]
+    pipe.save_pretrained(tmp_path)
+    assert (tmp_path / "preprocessor_config.json").exists() and (tmp_path / "config.json").exists()
+    with pytest.raises(ValueError, match="`feature_extractor` must be left out: brightness"):
+        pipeline("brightness", model=world["base"], image_processor=Pixels(), feature_extractor=Pixels())
+
+
+def test_a_processor_brings_its_tokenizer(world):
+    class Processor:
+        tokenizer = AutoTokenizer.from_pretrained(world["classes"])
+        image_processor = Pixels()
+
+    pipe = pipeline("text-classification", model=world["classes"], processor=Processor())
+    assert pipe.tokenizer is Processor.tokenizer and pipe.image_processor is Processor.image_processor
+    same(pipe(TEXTS), pipeline("text-classification", model=world["classes"])(TEXTS))
+    with pytest.raises(ValueError, match="`processor` must be left out"):
+        pipeline("text-classification", model=world["classes"], processor=object())
+
+
+def test_rows_of_sound_are_filled_up_as_their_reader_says(world):
+    class Waves(P.Pipeline):
+        _load_tokenizer, _load_feature_extractor = False, True
+
+        def preprocess(self, wave):
+            return {"input_values": torch.tensor([wave])}
+
+        def _forward(self, batch):
+            return {"sum": batch["input_values"].sum(-1)}
+
+        def postprocess(self, outputs):
+            return float(outputs["sum"])
+
+    class Reader:
+        padding_value = 100.0
+
+    pipe = Waves(AutoModel.from_pretrained(world["base"]), feature_extractor=Reader(), device="cpu")
+    assert pipe([[1.0, 2.0, 3.0], [1.0]]) == [6.0, 1.0]
+    assert pipe([[1.0, 2.0, 3.0], [1.0]], batch_size=2) == [6.0, 201.0]
+
+
+def test_arguments_stand_in_the_order_of_the_reference(world):
+    import inspect
+
+    order = lambda f: [p.name for p in inspect.signature(f).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    theirs, ours = order(transformers.pipeline), order(pipeline)
+    assert ours[: len(theirs)] == theirs
+    theirs, ours = order(transformers.Pipeline.__init__), order(P.Pipeline.__init__)
+    n = theirs.index("device") + 1
+    assert ours[:n] == theirs[:n]
+    model, tokenizer = (k.from_pretrained(world["classes"]) for k in (auto.AutoModelForSequenceClassification, AutoTokenizer))
+    same(pipeline("text-classification", model, None, tokenizer)(TEXTS), pipeline("text-classification", world["classes"])(TEXTS))
+
+
+def test_files_of_tasks_are_loaded_when_they_are_needed():
+    import subprocess
+    import sys
+
+    code = """
+import sys
+from minihf.pipelines import pipeline
+loaded = lambda: [n for n in sys.modules if n.startswith("minihf.pipelines.")]
+assert set(loaded()) == {"minihf.pipelines.base", "minihf.pipelines.tasks"}, loaded()
+pipeline("fill-mask", "minihf/tiny-bert")
+assert "minihf.pipelines.text" in loaded() and "minihf.pipelines.tokens" not in loaded(), loaded()
+from minihf.pipelines.text_classification import TextClassificationPipeline
+from minihf.pipelines.token_classification import TokenClassificationPipeline
+from minihf.pipelines.question_answering import QuestionAnsweringPipeline
+from minihf.pipelines.pt_utils import KeyDataset
+from minihf.pipelines.base import Pipeline
+assert issubclass(TokenClassificationPipeline, Pipeline)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="minihf.pipelines.* has no attribute 'Nothing'"):
+        P.Nothing
+    assert {"pipeline", "Pipeline", "STRATEGIES"} <= set(dir(P))
