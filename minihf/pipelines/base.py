@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..book import fits
 from ..generation.logits import need
-from ..modeling import ModelOutput
+from ..modeling_outputs import ModelOutput
 
 # %% ../../nbs/23_pipelines.base.ipynb #stack
 def stack(
@@ -196,7 +196,7 @@ def progress(n: int | None, wanted: bool):
     off = not wanted or n == 1
     return tqdm(total=n, delay=3, leave=False, disable=off, unit=" rows")
 
-
+# %% ../../nbs/23_pipelines.base.ipynb #at-least-one
 def moved(value, device):
     "The same on another device: a tensor, or a list or tuple of tensors."
     if torch.is_tensor(value):
@@ -204,7 +204,7 @@ def moved(value, device):
     several = type(value) in (list, tuple) and value and torch.is_tensor(value[0])
     return type(value)(v.to(device) for v in value) if several else value
 
-# %% ../../nbs/23_pipelines.base.ipynb #at-least-one
+# %% ../../nbs/23_pipelines.base.ipynb #pipeline
 class Pipeline:
     "A model, what reads for it, and the steps of a task: subclass it and write the steps."
 
@@ -233,6 +233,8 @@ class Pipeline:
         if model.device != self.device and not getattr(model, "hf_device_map", None):
             model.to(self.device)
         self.batch_size, self.progress_bar = batch_size, progress_bar
+        owners = () if self.tokenizer is None else (self.tokenizer, model.config)
+        self.pads = all(getattr(o, "pad_token_id", None) is not None for o in owners)
         self.params = self._sanitize_parameters(**without_ignored(kwargs))
 
     # the steps, which a task writes
@@ -306,7 +308,7 @@ class Pipeline:
 
     def compute(self, rows: list, batch_size, params: dict, tick=None) -> list:
         "What the model says about each row; `tick(n)` hears of `n` more that are done."
-        if batch_size is None and not self.can_pad():
+        if batch_size is None and not self.pads:
             batch_size = 1
         out, fill = [None] * len(rows), self.filling()
         for numbers in batches([row_length(r) for r in rows], batch_size, self.in_order):
@@ -338,20 +340,9 @@ class Pipeline:
         sound = getattr(self.feature_extractor, "padding_value", 0)
         return fill | {"input_values": sound, "input_features": sound}
 
-    def can_pad(self) -> bool:
-        "Do tokenizer and model agree to have a padding token? Without a tokenizer: yes."
-        if self.tokenizer is None:
-            return True
-        owners = (self.tokenizer, self.model.config)
-        return all(getattr(o, "pad_token_id", None) is not None for o in owners)
-
     # what one does with a whole pipeline
 
-    def transform(self, X):
-        "As a call, by the name that scikit-learn has for it."
-        return self(X)
-
-    predict = transform
+    transform = predict = lambda self, X: self(X)  # scikit-learn's names
 
     def save_pretrained(self, save_directory, **kwargs):
         "Write the model and what reads into a folder: pipeline(model=folder) finds both."

@@ -14,7 +14,8 @@ import os
 from importlib import import_module
 from typing import NamedTuple
 
-from .. import auto
+from ..auto import (MODELS, TABLE, AutoConfig, AutoModel, AutoTokenizer,
+                         PretrainedConfig, auto_name, load_model)
 from ..book import checked
 from ..generation.logits import need
 from ..hub import split_hub_args
@@ -33,7 +34,7 @@ class Task(NamedTuple):
     revision: str | None = None  # of that
     file: str = ""  # of minihf/pipelines, where the class is
 
-
+# %% ../../nbs/23f_pipelines.tasks.ipynb #tasks
 TASKS = {
     "text-classification": Task(
         "TextClassificationPipeline", ("SequenceClassification",),
@@ -113,8 +114,8 @@ def task_class(row: Task) -> type:
 # %% ../../nbs/23f_pipelines.tasks.ipynb #heads-of
 def heads_of(architecture: str) -> set[str]:
     "The heads (columns of `auto.TABLE`) that a class of this name serves."
-    rows = [(c, k) for row in auto.TABLE.values() for c, k in row[2].items()]
-    rows += [(c, k.__name__) for (c, _), k in auto.MODELS.items()]
+    rows = [(c, k) for row in TABLE.values() for c, k in row[2].items()]
+    rows += [(c, k.__name__) for (c, _), k in MODELS.items()]
     return {c for c, k in rows if k == architecture}
 
 
@@ -130,7 +131,7 @@ def choose_task(task, model, config, tokenizer, hub: dict) -> tuple[str, Task]:
     if isinstance(model, (str, os.PathLike)):
         config = model if config is None else config
         if isinstance(config, (str, os.PathLike)):
-            config = auto.AutoConfig.from_pretrained(config, **hub)
+            config = AutoConfig.from_pretrained(config, **hub)
         names, source = config.architectures, model
     heads = {head for name in names or [] for head in heads_of(name)}
     for task, row in {**TASKS, **REGISTERED}.items():
@@ -145,13 +146,13 @@ def load_head(heads: tuple, source, config, kwargs: dict):
     for i, head in enumerate(heads):
         try:
             if isinstance(head, str):
-                return auto.load_model(head, source, config=config, **kwargs)
+                return load_model(head, source, config=config, **kwargs)
             return head.from_pretrained(source, config=config, **kwargs)
         except ValueError:
             if i == len(heads) - 1:
                 raise
 
-
+# %% ../../nbs/23f_pipelines.tasks.ipynb #choose-model
 def choose_model(task: str, row: Task, model, config, hub: dict, how: dict) -> tuple:
     "The model, the name that it has on the Hub or here, and the Hub's arguments."
     if isinstance(model, (str, os.PathLike)):
@@ -160,7 +161,7 @@ def choose_model(task: str, row: Task, model, config, hub: dict, how: dict) -> t
         name = type(model).__name__
         heads = heads_of(name)
         if heads and not heads & set(row.heads) and "Model" not in row.heads:
-            needed = " or ".join(auto.auto_name(h) for h in row.heads if isinstance(h, str))
+            needed = " or ".join(auto_name(h) for h in row.heads if isinstance(h, str))
             raise ValueError(f"{name} has no head for {task}: load it with "
                              f"{needed}.from_pretrained(…)")
         return model, None, hub
@@ -192,17 +193,18 @@ def load_tokenizer(tokenizer, model, name, config, kwargs: dict):
             raise TypeError("tokenizer should be a tokenizer, a folder or a name, not "
                             f"{source!r:.60}")
         return source
-    config = config if isinstance(config, auto.PretrainedConfig) else None
-    return auto.AutoTokenizer.from_pretrained(source, config=config, **kwargs)
+    config = config if isinstance(config, PretrainedConfig) else None
+    return AutoTokenizer.from_pretrained(source, config=config, **kwargs)
 
-def check_readers(task: str, kind: type, readers: dict):
-    "Raises: ValueError for a reader that the task has no use for, or one by its name."
+def check_readers(task: str, kind: type, **readers) -> dict:
+    "Those given. Raises: ValueError for one that the task has no use for, or a mere name."
     for name, reader in readers.items():
         wanted = getattr(kind, f"_load_{name}", False)
         wanted = wanted or name == "processor" and hasattr(reader, "tokenizer")
         need(reader is None or wanted, name, reader, f"left out: {task} doesn't read with it")
         need(not isinstance(reader, (str, os.PathLike)), name, reader,
              "an object; reading with one by its name is not here yet")
+    return {name: reader for name, reader in readers.items() if reader is not None}
 
 # %% ../../nbs/23f_pipelines.tasks.ipynb #pipeline
 @checked
@@ -211,15 +213,11 @@ def pipeline(
     model=None,  # a model, a folder, or a name; None: the task's default
     config=None,  # a config in place of the checkpoint's, or where it is
     tokenizer=None,  # a tokenizer, a folder or a name; None: the model's
-    feature_extractor=None,  # what reads sound, for tasks that do
-    image_processor=None,  # what reads pictures, for tasks that do
-    video_processor=None,
+    feature_extractor=None, image_processor=None, video_processor=None,  # other readers
     processor=None,  # what reads several kinds; it may hold the tokenizer
     revision: str | None = None,  # branch, tag or commit on the Hub
-    use_fast: bool = True,  # accepted; there is one tokenizer of each kind
-    token=None,  # for private models
-    device=None,  # a GPU's number, -1, "cpu", a torch.device; None: a GPU if any
-    device_map=None,  # spread a large model over devices
+    use_fast: bool = True, token=None,  # accepted; for private models
+    device=None, device_map=None,  # one (None: a GPU if any), or several to spread over
     dtype="auto",  # of the weights; "auto": the checkpoint's
     trust_remote_code: bool | None = None,  # may code of the checkpoint be run?
     model_kwargs: dict | None = None,  # for the model's from_pretrained
@@ -231,20 +229,18 @@ def pipeline(
     hub, kwargs = split_hub_args({**kwargs, "revision": revision, "token": token})
     hub["trust_remote_code"] = trust_remote_code
     how = {"dtype": dtype if torch_dtype is None else torch_dtype, **(model_kwargs or {})}
-    if device_map is not None:
-        how["device_map"] = device_map
+    how |= {} if device_map is None else {"device_map": device_map}
     without_ignored(kwargs)
     need_batch_size(kwargs.get("batch_size"))
     task, row = choose_task(task, model, config, tokenizer, hub)
     kind = pipeline_class or task_class(row)
-    readers = dict(feature_extractor=feature_extractor, image_processor=image_processor,
-                   video_processor=video_processor, processor=processor)
-    check_readers(task, kind, readers)
+    readers = check_readers(
+        task, kind, feature_extractor=feature_extractor, image_processor=image_processor,
+        video_processor=video_processor, processor=processor)
     model, name, hub = choose_model(task, row, model, config, hub, how)
     if getattr(kind, "_load_tokenizer", True):
         given = getattr(processor, "tokenizer", None) if tokenizer is None else tokenizer
         readers["tokenizer"] = load_tokenizer(given, model, name, config, hub)
-    readers = {k: v for k, v in readers.items() if v is not None}
     return kind(model=model, task=task, device=device, **readers, **kwargs)
 
 # %% ../../nbs/23f_pipelines.tasks.ipynb #register-pipeline
@@ -259,7 +255,7 @@ def register_pipeline(
     while isinstance(default, dict):  # {"pt": …}, {"model": …}, one in the other
         default = default.get("pt", default.get("model"))
     name, revision = default if isinstance(default, (tuple, list)) else (default, None)
-    heads = pt_model if isinstance(pt_model, tuple) else (pt_model or auto.AutoModel,)
+    heads = pt_model if isinstance(pt_model, tuple) else (pt_model or AutoModel,)
     if task in TASKS or task in REGISTERED:
         logger.warning("%s is registered already; it is replaced", task)
     heads = tuple(getattr(h, "task", None) or h for h in heads)
