@@ -19,7 +19,7 @@ ALIASES = {  # name in transformers -> the modules here that hold what it holds
     "generation.stopping_criteria": "generation.logits",
     "generation.streamers": "generation.search",
     "generation.utils": "generation.search generation.logits",
-    "modeling_utils": "modeling layers",
+    "modeling_utils": "modeling loading layers",
     "models.auto": "auto",
     "models.auto.auto_factory": "auto",
     "models.auto.configuration_auto": "auto",

@@ -16,10 +16,12 @@ import torch
 import transformers
 from torch import nn
 
+import minihf.loading as loading
 import minihf.modeling as modeling
 import minihf.modeling_outputs as outputs
 from minihf.config import BertConfig, GPT2Config
-from minihf.modeling import LoadReport, PreTrainedModel, call_layer
+from minihf.loading import LoadReport, Rule
+from minihf.modeling import PreTrainedModel, call_layer
 from minihf.modeling_outputs import BaseModelOutput, ModelOutput
 from minihf.models.bert import BertForMaskedLM, BertModel
 
@@ -205,7 +207,7 @@ def test_legacy_names(tmp_path):
 class Toy(PreTrainedModel):
     "Renames, a buffer that is not saved, a plain tensor, a parameter without an init rule"
     config_class = BertConfig
-    renames = {"old": "new"}
+    weight_rules = (Rule("old", "new"),)
 
     def __init__(self, config):
         super().__init__(config)
@@ -262,7 +264,7 @@ def test_constructor_that_reads_numbers(tmp_path):
 
 def test_empty_building_leaves_other_threads_alone():
     seen, own = [], nn.Linear.reset_parameters
-    with modeling.Blank(), modeling.Typed(torch.float16):
+    with loading.Blank(), modeling.Typed(torch.float16):
         t = threading.Thread(target=lambda: seen.append(nn.Linear(3, 3).weight))
         t.start()
         t.join()
@@ -648,8 +650,10 @@ def test_report_reads_well():
 def test_no_work_quadratic_in_names():
     "Ten times as many names are about ten times as many calls, not a hundred"
     def count(n):
-        m = nn.Module()
-        m.base_model_prefix, m.ignored, m.renames = "base", (r"\.nothing$",), {}
+        class Many(nn.Module):
+            base_model_prefix, config, weight_rules = "base", None, (Rule("nothing", None), Rule("x", "y"))
+
+        m = Many()
         m.l = nn.ModuleList(nn.LayerNorm(2) for _ in range(n))
         tensors, calls = {f"base.{k}": v for k, v in m.state_dict().items()}, [0]
 
@@ -658,7 +662,7 @@ def test_no_work_quadratic_in_names():
 
         sys.setprofile(one_more)
         try:
-            found = modeling.sort_tensors(m, tensors, LoadReport("", ""))
+            found = loading.sort_tensors(m, tensors, LoadReport("", ""))
         finally:
             sys.setprofile(None)
         assert len(found) == 2 * n

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 import minihf
-from minihf import hub, modeling
+from minihf import hub, loading, modeling
 from minihf.config import BertConfig, GPT2Config
 from minihf.models.bert import BertForMaskedLM, BertModel
 from minihf.models.gpt2 import GPT2LMHeadModel
@@ -54,11 +54,11 @@ def test_every_argument_of_loading_is_known():
     names = reference_arguments(transformers.PreTrainedModel.from_pretrained.__func__)
     names |= reference_arguments(transformers.PreTrainedModel._from_config.__func__)
     assert len(names) > 45 and {"tp_plan", "mirror", "variant", "experts_implementation"} <= names
-    ours = {*inspect.signature(modeling.from_pretrained).parameters, *hub.HUB_ARGS, *modeling.IGNORED, *modeling.ELSEWHERE, "attn_implementation"}
+    ours = {*inspect.signature(loading.from_pretrained).parameters, *hub.HUB_ARGS, *loading.IGNORED, *loading.ELSEWHERE, "attn_implementation"}
     assert names - ours == set()
 
 
-@pytest.mark.parametrize("name", modeling.ELSEWHERE)
+@pytest.mark.parametrize("name", loading.ELSEWHERE)
 def test_what_is_not_here_is_refused_by_name(tmp_path, bert, name):
     load = BertModel.from_pretrained
     with pytest.raises(ValueError, match=f"{name}='x' is not in minihf"):
@@ -69,7 +69,7 @@ def test_what_is_not_here_is_refused_by_name(tmp_path, bert, name):
 
 
 def test_arguments_of_old_scripts_have_no_effect(tmp_path, bert):
-    assert same(BertModel.from_pretrained(tmp_path, **dict.fromkeys(modeling.IGNORED, True)), bert)
+    assert same(BertModel.from_pretrained(tmp_path, **dict.fromkeys(loading.IGNORED, True)), bert)
 
 
 def test_unknown_arguments_are_named(tmp_path, bert):
@@ -206,7 +206,7 @@ def test_device_maps_with_devices_can_be_saved(tmp_path, bert):
 def test_every_argument_of_saving_is_known():
     names = reference_arguments(transformers.PreTrainedModel.save_pretrained)
     assert {"distributed_checkpoint", "variant", "repo_id", "create_pr"} <= names
-    assert names - {*inspect.signature(modeling.save_pretrained).parameters, *modeling.UPLOADS} == set()
+    assert names - {*inspect.signature(loading.save_pretrained).parameters, *loading.UPLOADS} == set()
 
 
 def test_saving_refuses_by_name(tmp_path, bert):
@@ -221,13 +221,13 @@ def test_saving_refuses_by_name(tmp_path, bert):
     for wrong in (None, 5, ["x"]):
         with pytest.raises(TypeError, match="save_directory should be"):
             bert.save_pretrained(wrong)
-    bert.save_pretrained(tmp_path, **dict.fromkeys(modeling.UPLOADS, "x"))
+    bert.save_pretrained(tmp_path, **dict.fromkeys(loading.UPLOADS, "x"))
     assert {n: (tmp_path / n).read_bytes() for n in os.listdir(tmp_path) if n in before} == before
 
 
 def test_names_of_the_file_or_of_the_model(tmp_path):
     class Renamed(BertModel):
-        renames = {"old": "pooler"}
+        weight_rules = (loading.Rule("old", "pooler"),)
 
     model = Renamed(BertConfig(**TINY))
     for original, name in ((True, "old.dense.weight"), (False, "pooler.dense.weight")):
