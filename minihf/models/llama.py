@@ -117,6 +117,7 @@ class LlamaModel(Body, LlamaPreTrainedModel):
 
     output = BaseModelOutputWithPast
     is_decoder = True
+    longest = None  # positions have no end
     layer = LlamaLayer
 
     def __init__(self, config):
