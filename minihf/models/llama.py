@@ -21,6 +21,7 @@ from minihf.heads import (
     head_dropout, token_loss,
 )
 from ..layers import activation, lookup
+from ..loading import Rule
 from ..modeling import PreTrainedModel
 from ..modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from ..rotary import RotaryPositions, turn
@@ -176,7 +177,7 @@ class LlamaForCausalLM(CausalLM, LlamaPreTrainedModel, GenerationMixin):
     "Llama that writes: a score for every token that may come next."
 
     body, leaves_out, output = LlamaModel, ENCODER, CausalLMOutputWithPast
-    tied = {"lm_head.weight": "model.embed_tokens.weight"}
+    weight_rules = (Rule("lm_head.weight", "model.embed_tokens.weight", tied=True),)
 
 
 class LlamaForSequenceClassification(LastTokenClassification, LlamaPreTrainedModel):
