@@ -86,16 +86,24 @@ _MODULES = {
         "PreTrainedTokenizerFast BertTokenizer BertTokenizerFast DistilBertTokenizer "
         "DistilBertTokenizerFast GPT2Tokenizer GPT2TokenizerFast CharSpan TokenSpan"
     ),
-    "trainer": (
-        "TrainingArguments Trainer TrainerState TrainerControl TrainerCallback "
-        "DefaultFlowCallback PrinterCallback ProgressCallback EarlyStoppingCallback "
-        "EvalPrediction IntervalStrategy SchedulerType get_scheduler "
-        "get_constant_schedule get_constant_schedule_with_warmup "
-        "get_linear_schedule_with_warmup get_cosine_schedule_with_warmup "
+    "training.arguments": (
+        "TrainingArguments Seq2SeqTrainingArguments IntervalStrategy"
+    ),
+    "training.callbacks": (
+        "TrainerState TrainerControl TrainerCallback DefaultFlowCallback PrinterCallback "
+        "ProgressCallback EarlyStoppingCallback"
+    ),
+    "training.evaluation": "EvalPrediction",
+    "training.loop": "set_seed",
+    "training.schedules": (
+        "SchedulerType get_scheduler get_constant_schedule "
+        "get_constant_schedule_with_warmup get_linear_schedule_with_warmup "
+        "get_cosine_schedule_with_warmup "
         "get_cosine_with_hard_restarts_schedule_with_warmup "
         "get_polynomial_decay_schedule_with_warmup get_inverse_sqrt_schedule "
-        "get_reduce_on_plateau_schedule set_seed Seq2SeqTrainingArguments Seq2SeqTrainer"
+        "get_reduce_on_plateau_schedule"
     ),
+    "training.trainer": "Trainer Seq2SeqTrainer",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = ["__version__", *_HOME]
@@ -198,14 +206,21 @@ if TYPE_CHECKING:  # for editors: the same names
         PreTrainedTokenizerFast, BertTokenizer, BertTokenizerFast, DistilBertTokenizer,
         DistilBertTokenizerFast, GPT2Tokenizer, GPT2TokenizerFast, CharSpan, TokenSpan,
     )
-    from .trainer import (
-        TrainingArguments, Trainer, TrainerState, TrainerControl, TrainerCallback,
-        DefaultFlowCallback, PrinterCallback, ProgressCallback, EarlyStoppingCallback,
-        EvalPrediction, IntervalStrategy, SchedulerType, get_scheduler,
-        get_constant_schedule, get_constant_schedule_with_warmup,
-        get_linear_schedule_with_warmup, get_cosine_schedule_with_warmup,
+    from .training.arguments import (
+        TrainingArguments, Seq2SeqTrainingArguments, IntervalStrategy,
+    )
+    from .training.callbacks import (
+        TrainerState, TrainerControl, TrainerCallback, DefaultFlowCallback,
+        PrinterCallback, ProgressCallback, EarlyStoppingCallback,
+    )
+    from .training.evaluation import EvalPrediction
+    from .training.loop import set_seed
+    from .training.schedules import (
+        SchedulerType, get_scheduler, get_constant_schedule,
+        get_constant_schedule_with_warmup, get_linear_schedule_with_warmup,
+        get_cosine_schedule_with_warmup,
         get_cosine_with_hard_restarts_schedule_with_warmup,
         get_polynomial_decay_schedule_with_warmup, get_inverse_sqrt_schedule,
-        get_reduce_on_plateau_schedule, set_seed, Seq2SeqTrainingArguments,
-        Seq2SeqTrainer,
+        get_reduce_on_plateau_schedule,
     )
+    from .training.trainer import Trainer, Seq2SeqTrainer

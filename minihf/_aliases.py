@@ -8,6 +8,11 @@ from importlib import import_module
 from importlib.machinery import PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location, spec_from_loader
 
+TRAINING = (
+    "training.trainer training.parts training.callbacks training.arguments "
+    "training.schedules training.loop training.evaluation training.checkpoints "
+    "training.resume training.search training.batches"
+)
 ALIASES = {  # name in transformers -> the modules here that hold what it holds
     "activations": "layers",
     "cache_utils": "cache",
@@ -25,7 +30,7 @@ ALIASES = {  # name in transformers -> the modules here that hold what it holds
     "models.auto.configuration_auto": "auto",
     "models.auto.modeling_auto": "auto",
     "models.auto.tokenization_auto": "auto",
-    "optimization": "trainer",
+    "optimization": TRAINING,
     "pipelines.feature_extraction": "pipelines.text",
     "pipelines.fill_mask": "pipelines.text",
     "pipelines.pt_utils": "pipelines.base",
@@ -38,12 +43,13 @@ ALIASES = {  # name in transformers -> the modules here that hold what it holds
     "tokenization_utils": "tokenizers.base",
     "tokenization_utils_base": "tokenizers.base",
     "tokenization_utils_fast": "tokenizers.base",
-    "trainer_callback": "trainer",
-    "trainer_pt_utils": "trainer",
-    "trainer_seq2seq": "trainer",
-    "trainer_utils": "trainer",
-    "training_args": "trainer",
-    "training_args_seq2seq": "trainer",
+    "trainer": TRAINING,
+    "trainer_callback": TRAINING,
+    "trainer_pt_utils": TRAINING,
+    "trainer_seq2seq": TRAINING,
+    "trainer_utils": TRAINING,
+    "training_args": TRAINING,
+    "training_args_seq2seq": TRAINING,
     "utils": "hub modeling_outputs tokenizers.base",
 }
 for family in ("albert", "bert", "distilbert", "electra", "gpt2", "roberta"):
@@ -89,9 +95,10 @@ class Aliases:
         homes = [f"minihf.{home}" for home in ALIASES[name].split()]
 
         def look_up(attribute):
-            for home in map(import_module, homes):
-                if hasattr(home, attribute) and not attribute.startswith("__"):
-                    return getattr(home, attribute)
+            if not attribute.startswith("__"):  # Python asks for those of every module
+                for home in map(import_module, homes):
+                    if hasattr(home, attribute):
+                        return getattr(home, attribute)
             raise AttributeError(
                 f"minihf.{name} has no {attribute!r}; it stands for {', '.join(homes)}"
             )

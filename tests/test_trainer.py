@@ -320,7 +320,7 @@ def test_plain_module_saves_and_resumes(tmp_path):
 
 
 def test_columns_that_the_model_does_not_take_are_dropped_with_one_line(tmp_path, caplog):
-    with caplog.at_level(logging.WARNING, "minihf.trainer"):
+    with caplog.at_level(logging.WARNING, "minihf.training"):
         tiny(tmp_path).train()
     lines = [r.getMessage() for r in caplog.records if "dropped" in r.getMessage()]
     assert lines == ["training data: name dropped, Tiny doesn't take it (remove_unused_columns=False keeps them)"]
@@ -673,7 +673,7 @@ def test_interrupt_leaves_usable_objects(tmp_path):
 def test_import_is_light():
     import subprocess
     import sys
-    code = "import sys, minihf.trainer; print([m for m in ('accelerate', 'optuna', 'matplotlib', 'datasets', 'sklearn') if m in sys.modules])"
+    code = "import sys, minihf.training.trainer; print([m for m in ('accelerate', 'optuna', 'matplotlib', 'datasets', 'sklearn') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
