@@ -14,7 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 
 from minihf.tokenizers import bpe as module
 from minihf.tokenizers.bpe import (
-    BPE, CHAR_TO_BYTE, CHUNK_PATTERN, GPT2_PATTERN, ByteLevelBPE, Whole, merge, merge_long, rank_table,
+    BPE, CHAR_TO_BYTE, CHUNK_PATTERN, GPT2_PATTERN, ByteLevelBPE, SureMerges, Whole, merge, merge_long, rank_table,
     read_merges, split, split_by, to_symbols, token_bytes,
 )
 
@@ -508,6 +508,43 @@ def test_long_texts_by_inverted_merges(merges):
     ours, theirs = ByteLevelBPE(vocab, merges), reference(vocab, merges, use_regex=False)
     for text in ("abc" * 30_000, "ab" * 30_000 + "c"):
         assert ours.encode(text) == theirs.encode(text).ids
+
+
+def test_sure_merges_are_sure(rng):
+    "Whatever the table, also with merges twice or the wrong way round, on runs, on what repeats itself, between walls"
+    done = 0
+    for _ in range(1500):
+        letters = "abcdef"[: rng.randint(1, 6)]
+        tokens, merges = list(letters), []
+        for _ in range(rng.randint(0, 40)):
+            pair = rng.choice(tokens), rng.choice(tokens)
+            tokens = list(dict.fromkeys([*tokens, "".join(pair)]))
+            merges.append(" ".join(pair))
+        merges = rng.choice([merges, merges[::-1], rng.sample(merges, len(merges))])
+        ranks, quick = rank_table(merges), SureMerges(merges, letters)
+        for _ in range(4):
+            word = "".join(rng.choices(letters, k=rng.randint(0, 90)))
+            word = rng.choice([word, word[: rng.randint(1, 6)] * 15, f"{word} {word[:5]} {letters[0] * 30}"])
+            some, where = quick.merge(word)
+            assert merge_long(some, ranks, where=where) == merge(list(word), ranks), (word, merges)
+            done += len(word) - len(some)
+    assert done > 20_000
+
+
+LONG = {
+    "letters": "etaoinshrdlu", "digits": "0123456789", "kana": "あいうえおかきくけこアイウエオ", "Cyrillic": "абвгдежзийклмнопрст",
+    "marks": "!?.,;:-_=", "emoji": "😀😁🤖🚀", "mixed": "aé今ж1!", "runs": "aab",
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_long_words_of_every_kind(learnt, rng, kind):
+    ours, theirs = ByteLevelBPE(*learnt), reference(*learnt)
+    for n in (450, 3000, 20_000):  # without tables, while they are made, and with them
+        same_everything(ours, theirs, "".join(rng.choices(LONG[kind], k=n)))
+    text = " ".join("".join(rng.choices(LONG[kind], k=rng.randint(20, 300))) for _ in range(60))
+    same_everything(ours, theirs, text)
+    same_everything(ours, theirs, "a few words, " + text.replace(" ", ", ") + "\n" + "=" * 3000)
 
 
 # --- the model alone, with its options -----------------------------------------------------------

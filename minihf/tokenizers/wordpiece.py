@@ -9,8 +9,8 @@ __all__ = ['YOUNG', 'MOVED', 'CHINESE', 'NEW_CAPITALS', 'SORTED', 'ANY_SORTED', 
            'is_mark', 'is_punctuation', 'is_chinese', 'lower', 'decompose', 'spell', 'Memo', 'any_of', 'parts',
            'in_order', 'combining_class', 'sort_marks', 'split_words', 'longest_match', 'longest_by_first',
            'ascii_table', 'ascii_words', 'Tracer', 'NewCharacter', 'Spelled', 'Splitter', 'sizes_by_start', 'match_ids',
-           'Matcher', 'locate', 'chunks_of', 'join_chunks', 'Locator', 'Encoder', 'glue', 'letters', 'join',
-           'index_pairs', 'grow', 'train_wordpiece', 'check_text', 'check_vocab', 'read_vocab_txt', 'refuse',
+           'Matcher', 'locate', 'chunks_of', 'join_chunks', 'Locator', 'Encoder', 'glue', 'letters', 'merge_word',
+           'count_pairs', 'learn_merges', 'train_wordpiece', 'check_text', 'check_vocab', 'read_vocab_txt', 'refuse',
            'check_fields', 'steps_of', 'read_normalizer', 'read_model', 'read_parts', 'write_parts', 'special_in',
            'WordPiece']
 
@@ -22,7 +22,7 @@ from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import accumulate, chain, compress, pairwise, repeat
 from string import punctuation
 
@@ -685,70 +685,70 @@ def letters(
     return {token: i for i, token in enumerate(dict.fromkeys(tokens))}
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #join
-def join(
-    pieces: list[int],  # a word; changed in place
+def merge_word(
+    word: list[int],  # ids of its pieces; changed in place
     pair: tuple[int, int],
-    new: int,  # what replaces the pair
+    new: int,  # the id that replaces the pair
 ) -> list[tuple[tuple[int, int], int]]:  # pairs that were lost (-1) or won (+1)
     "Replace a pair of neighbours by one piece wherever it stands in a word."
-    changes, k = [], 0
-    while k < len(pieces) - 1:
-        if (pieces[k], pieces[k + 1]) == pair:
-            pieces[k : k + 2] = [new]
-            if k > 0:
-                changes += ((pieces[k - 1], pair[0]), -1), ((pieces[k - 1], new), 1)
-            if k + 1 < len(pieces):
-                changes += ((pair[1], pieces[k + 1]), -1), ((new, pieces[k + 1]), 1)
-        k += 1
+    (left, right), changes, i = pair, [], 0
+    while i < len(word) - 1:
+        if word[i] == left and word[i + 1] == right:
+            word[i : i + 2] = [new]
+            if i:
+                changes += [((word[i - 1], left), -1), ((word[i - 1], new), 1)]
+            if i + 1 < len(word):
+                changes += [((right, word[i + 1]), -1), ((new, word[i + 1]), 1)]
+        i += 1
     return changes
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #index-pairs
-def index_pairs(
-    words: list[list[int]],  # each word as pieces
-    counts: list[int],  # how often each word occurs
+def count_pairs(
+    words: list[list[int]],  # each word as ids of its pieces
+    times: list[int],  # how often each word occurs
 ) -> tuple[Counter, dict[tuple[int, int], set[int]]]:
     "How often each pair occurs, and in which words."
-    totals, where = Counter(), {}
-    for w, pieces in enumerate(words):
-        for pair in pairwise(pieces):
-            totals[pair] += counts[w]
-            where.setdefault(pair, set()).add(w)
-    return totals, where
+    count, where = Counter(), defaultdict(set)
+    for n, word in enumerate(words):
+        for pair in pairwise(word):
+            count[pair] += times[n]
+            where[pair].add(n)
+    return count, where
 
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #grow
-def grow(
-    vocab: dict[str, int],  # the letters; tokens are added to it
-    counts: dict[str, int],  # word to how often it occurs
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #learn-merges
+def learn_merges(
+    words: list[list[int]],  # ids of their letters; changed in place
+    times: list[int],  # how often each word occurs
+    vocab: dict[str, int],  # token to id, 0, 1, 2, ...; tokens are added to it
     vocab_size: int,  # stop at this size
-    min_frequency: int = 0,  # do not join pairs that are rarer
-    prefix: str = "##",
-) -> dict[str, int]:
-    "Add the most frequent pairs to a vocabulary until it is large enough."
-    ids = lambda w: [vocab[prefix + c if k else c] for k, c in w if c in vocab]
-    words, counts = [ids(enumerate(w)) for w in counts], list(counts.values())
-    tokens, (totals, where) = list(vocab), index_pairs(words, counts)
-    heap = [(-totals[pair], pair, tuple(at)) for pair, at in where.items()]
-    heapify(heap)
-    while heap and len(vocab) < vocab_size:
-        count, pair, at = heappop(heap)
-        if -count != totals[pair]:  # out of date
-            heappush(heap, (-totals[pair], pair, at))
-            continue
-        if -count < max(1, min_frequency):
+    min_frequency: int = 0,  # do not merge pairs that are rarer
+    prefix: str = "",  # marks a token that continues a word
+) -> list[str]:  # "left right", in the order in which they were merged
+    "Merge the most frequent pair, again and again, until the vocabulary is large enough."
+    tokens, merges, heap = list(vocab), [], []
+    count, won = count_pairs(words, times)  # `won`: the words where a pair is new
+    while len(vocab) < vocab_size:
+        for pair, places in won.items():
+            heappush(heap, (-count[pair], pair, len(count), places))
+        while heap and -heap[0][0] != count[heap[0][1]]:  # out of date: put it back
+            _, pair, n, places = heappop(heap)
+            heappush(heap, (-count[pair], pair, n, places))
+        if not heap or -heap[0][0] < max(1, min_frequency):
             break
-        token = tokens[pair[0]] + tokens[pair[1]].removeprefix(prefix)
+        _, pair, _, places = heappop(heap)
+        left, right = tokens[pair[0]], tokens[pair[1]]
+        token = left + right.removeprefix(prefix)
         if token not in vocab:
             vocab[token] = len(tokens)
             tokens.append(token)
-        won = {}
-        for w in at:
-            for change, sign in join(words[w], pair, vocab[token]):
-                totals[change] += sign * counts[w]
+        merges.append(f"{left} {right}")
+        won = defaultdict(set)
+        for n in places:
+            for change, sign in merge_word(words[n], pair, vocab[token]):
+                count[change] += sign * times[n]
                 if sign > 0:
-                    won.setdefault(change, set()).add(w)
-        for change, at in won.items():
-            heappush(heap, (-totals[change], change, tuple(at)))
-    return vocab
+                    won[change].add(n)
+    return merges
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #train-wordpiece
 def train_wordpiece(
@@ -761,8 +761,12 @@ def train_wordpiece(
     initial_alphabet: Iterable[str] = (),  # characters to have in any case
 ) -> dict[str, int]:  # token to id
     "Learn a vocabulary by joining the most frequent pairs, as `tokenizers` does."
-    start = letters(counts, special_tokens, prefix, limit_alphabet, initial_alphabet)
-    return grow(start, counts, vocab_size, min_frequency, prefix)
+    vocab = letters(counts, special_tokens, prefix, limit_alphabet, initial_alphabet)
+    written = [[prefix + c if k else c for k, c in enumerate(w)] for w in counts]
+    words = [[vocab[c] for c in word if c in vocab] for word in written]
+    times = list(counts.values())
+    learn_merges(words, times, vocab, vocab_size, min_frequency, prefix)
+    return vocab
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #check-text
 def check_text(text) -> None:
@@ -895,7 +899,7 @@ def read_model(model: dict) -> dict:
     how = dict(unk_token=unk, max_input_chars_per_word=limit)
     return dict(vocab=vocab, prefix=prefix, **how)
 
-
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #read-parts-2
 def read_parts(parts: dict) -> dict:
     "The arguments of `WordPiece` in a parsed tokenizer.json. Raises: `ValueError`."
     if not isinstance(parts, dict):
