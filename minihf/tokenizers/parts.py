@@ -19,7 +19,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import cached_property, lru_cache
-from itertools import accumulate, chain
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 from minihf.tokenizers.wordpiece import (
@@ -100,11 +100,14 @@ class Normalizer(Part):
 class PreTokenizer(Part):
     "Text to pieces, which no model joins again."
 
-    def trace(self, text: str, first: bool = True) -> list[tuple[str, list[int]]]:
-        "The pieces with their owners; `first`: does the text begin where the user's does?"
+    def trace(self, text: str, first: int = 1) -> list[tuple[str, list[int]]]:
+        """The pieces with their owners.
+
+        `first`: how many characters of `text` stand for the first of the user's text.
+        """
         raise NotImplementedError
 
-    def __call__(self, text: str, first: bool = True) -> list[str]:
+    def __call__(self, text: str, first: int = 1) -> list[str]:
         "The pieces"
         return [piece for piece, _ in self.trace(text, first)]
 
@@ -493,11 +496,11 @@ class Cutter(PreTokenizer):
         "What the rule is shown: as long as `text`"
         return text
 
-    def trace(self, text, first=True):
+    def trace(self, text, first=1):
         places = split_at(self.seen(text), self.rule)
         return [(text[a:b], range(a, b)) for a, b in places]
 
-    def __call__(self, text, first=True):
+    def __call__(self, text, first=1):
         return [text[a:b] for a, b in split_at(self.seen(text), self.rule)]
 
 
@@ -587,7 +590,7 @@ YOUNG_DIGITS = any_of(edges("11de0-11de9 16ff4-16ff6"))
 class BertPreTokenizer(PreTokenizer):
     "White space away, then every punctuation mark by itself."
 
-    def trace(self, text, first=True):
+    def trace(self, text, first=1):
         marks = Punctuation()
         words = WhitespaceSplit().trace(text)
         cut = [(piece, at, owners) for word, owners in words for piece, at in marks.trace(word)]
@@ -612,7 +615,7 @@ class ByteLevel(PreTokenizer):
     trim_offsets: bool = True  # as a post-processor: offsets without white space
     use_regex: bool = True
 
-    def trace(self, text, first=True):
+    def trace(self, text, first=1):
         owners = range(len(text))
         if self.add_prefix_space and text[:1] != " ":
             text, owners = " " + text, [0, *owners]
@@ -623,7 +626,7 @@ class ByteLevel(PreTokenizer):
             out.append((new, [owners[a + k] for k in inside]))
         return out
 
-    def __call__(self, text, first=True):
+    def __call__(self, text, first=1):
         if self.add_prefix_space and text[:1] != " ":
             text = " " + text
         places = split_at(text, GPT2_PATTERN) if self.use_regex else [(0, len(text))]
@@ -657,13 +660,13 @@ class Metaspace(PreTokenizer):
         if len(self.replacement) != 1:
             raise ValueError("tokenizer.json: Metaspace: replacement is one character")
 
-    def prepends(self, text: str, first: bool) -> bool:
+    def prepends(self, text: str, first: int) -> bool:
         "Is a mark put before this text?"
         if self.prepend_scheme == "never" or text[:1] in ("", self.replacement):
             return False
-        return first or self.prepend_scheme == "always"
+        return first > 0 or self.prepend_scheme == "always"
 
-    def __call__(self, text, first=True):
+    def __call__(self, text, first=1):
         mark = self.replacement
         text = text.replace(" ", mark)
         text = mark + text if self.prepends(text, first) else text
@@ -672,7 +675,7 @@ class Metaspace(PreTokenizer):
         start, *words = text.split(mark)
         return [start] * bool(start) + [mark + word for word in words]
 
-    def trace(self, text, first=True):
+    def trace(self, text, first=1):
         owners = range(len(text))
         if self.prepends(text.replace(" ", self.replacement), first):
             owners = [0, *owners]
@@ -693,7 +696,7 @@ class Sequence(PreTokenizer):
     def __init__(self, steps: list[Part], key: str):
         self.steps, self.key = steps, key  # the key under which a file lists them
 
-    def __call__(self, text, first=True):
+    def __call__(self, text, first=1):
         if self.key == "normalizers":
             for step in self.steps:
                 text = step(text)
@@ -705,7 +708,7 @@ class Sequence(PreTokenizer):
             pieces = [new for piece in pieces for new in step(piece, first)]
         return pieces
 
-    def trace(self, text, first=True):
+    def trace(self, text, first=1):
         if self.key == "normalizers":
             owners = range(len(text))
             for step in self.steps:
@@ -716,7 +719,8 @@ class Sequence(PreTokenizer):
         for step in self.steps:
             found = []
             for piece, owners in pieces:
-                for new, inside in step.trace(piece, first and owners[0] == 0):
+                begins = sum(1 for _ in takewhile(lambda k: k < first, owners))
+                for new, inside in step.trace(piece, begins):
                     found.append((new, [owners[k] for k in inside]))
             pieces = found
         return pieces
@@ -825,7 +829,7 @@ class CTC(Part):
         once = [o for k, o in enumerate(tokens) if k == 0 or o != tokens[k - 1]]
         out = [token.replace(self.pad_token, "") for token in once]
         if self.cleanup:
-            out = [glue(token, "", True, first=True) for token in out]
+            out = [glue(token, "", True, first=1) for token in out]
             out = [token.replace(self.word_delimiter_token, " ") for token in out]
         return [token for token in out if token]
 
