@@ -22,7 +22,7 @@ _MODULES = {
     "cache": "DynamicCache",
     "config": (
         "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config "
-        "RobertaConfig ElectraConfig AlbertConfig"
+        "RobertaConfig ElectraConfig AlbertConfig EncoderDecoderConfig"
     ),
     "data": (
         "default_data_collator DefaultDataCollator DataCollatorWithPadding "
@@ -74,6 +74,7 @@ _MODULES = {
         "AlbertForSequenceClassification AlbertForTokenClassification "
         "AlbertForQuestionAnswering AlbertForMultipleChoice"
     ),
+    "models.encoder_decoder": "EncoderDecoderModel",
     "pipelines": (
         "pipeline Pipeline TextClassificationPipeline TokenClassificationPipeline "
         "NerPipeline QuestionAnsweringPipeline FillMaskPipeline TextGenerationPipeline "
@@ -138,7 +139,7 @@ if TYPE_CHECKING:  # for editors: the same names
     from .cache import DynamicCache
     from .config import (
         PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, GPT2Config,
-        RobertaConfig, ElectraConfig, AlbertConfig,
+        RobertaConfig, ElectraConfig, AlbertConfig, EncoderDecoderConfig,
     )
     from .data import (
         default_data_collator, DefaultDataCollator, DataCollatorWithPadding,
@@ -194,6 +195,7 @@ if TYPE_CHECKING:  # for editors: the same names
         AlbertForSequenceClassification, AlbertForTokenClassification,
         AlbertForQuestionAnswering, AlbertForMultipleChoice,
     )
+    from .models.encoder_decoder import EncoderDecoderModel
     from .pipelines import (
         pipeline, Pipeline, TextClassificationPipeline, TokenClassificationPipeline,
         NerPipeline, QuestionAnsweringPipeline, FillMaskPipeline,

@@ -51,6 +51,8 @@ TABLE = {
                   TextEncoding="AlbertModel"),
     "gpt2": row("GPT2", "GPT2Tokenizer", SORTING,
                 CausalLM="GPT2LMHeadModel", PreTraining="GPT2LMHeadModel"),
+    "encoder-decoder": ("EncoderDecoderConfig", "PreTrainedTokenizer",
+                        {"Seq2SeqLM": "EncoderDecoderModel"}),
 }  # model_type -> (config class, tokenizer class, {task: model class})
 
 # %% ../nbs/21_auto.ipynb #load
@@ -126,7 +128,7 @@ def model_class(
             f"(model_type {config.model_type!r}), which has: {has}.{later}"
         )
     if isinstance(found, str):
-        return load(f"models.{config.model_type}", found)
+        return load(f"models.{config.model_type.replace('-', '_')}", found)
     return found
 
 # %% ../nbs/21_auto.ipynb #model-type-of

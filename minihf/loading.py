@@ -346,6 +346,8 @@ def fill(model, tensors: dict, source, build, device, dtype, start_anew=False):
         if t.dtype != kind or t.device != device:
             put(*place, t.to(device, kind))
     tie(model, ties)
+    for module in model.modules():  # a model that is put around this one keeps them
+        module._initialised = True
     other_shape = {name for name, _, _ in report.mismatched}
     report.missing = [n for n in missing if n not in other_shape]
     report.missing += [n for n, other in ties.items() if other in report.missing]

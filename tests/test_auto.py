@@ -70,7 +70,7 @@ def test_table_is_complete():
 
     for model_type, (_, _, models) in auto.TABLE.items():
         try:
-            module = importlib.import_module(f"minihf.models.{model_type}")
+            module = importlib.import_module(f"minihf.models.{model_type.replace('-', '_')}")
         except ModuleNotFoundError:
             assert models == {}
             continue
