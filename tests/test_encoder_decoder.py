@@ -1,7 +1,5 @@
 "EncoderDecoderModel against the reference: config, first weights, numbers, gradients, caches, files, halves of other families."
 import copy
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -181,7 +179,17 @@ def test_files_go_both_ways(reads, writes, tmp_path):
     assert type(config.encoder).__name__ == type(ours.config.encoder).__name__
 
 
-OLD = Path("/work/venv457/bin/python") if "MINIHF_OLD_PYTHON" not in os.environ else Path(os.environ["MINIHF_OLD_PYTHON"])
+def test_a_folder_that_version_4_wrote():
+    """`fixtures/encoder-decoder-4.57.6`: a BERT that reads, a narrower GPT-2 that writes; the numbers are that version's"""
+    folder = Path(__file__).parent / "fixtures/encoder-decoder-4.57.6"
+    model, info = AutoModelForSeq2SeqLM.from_pretrained(folder, output_loading_info=True)
+    assert not any(info[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
+    ids = torch.arange(2, 14).view(2, 6)
+    mask = torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]])
+    out = model(ids, mask, labels=torch.arange(5, 13).view(2, 4))
+    assert abs(out.loss.item() - 4.102970600128174) < 1e-5
+    want = torch.tensor([[0.36024144, 0.83794963, 0.51686454], [0.55427271, -0.03428735, 0.44048896]])
+    torch.testing.assert_close(out.logits[:, -1, :3], want, **TOL)
 
 
 def test_config_without_halves_is_two_berts():
@@ -228,6 +236,26 @@ def test_from_two_checkpoints(tmp_path):
         EncoderDecoderModel.from_encoder_decoder_pretrained(sources[0])
     with pytest.raises(ValueError, match="encoder_pretrained_model_name_or_path"):
         EncoderDecoderModel.from_encoder_decoder_pretrained(None, sources[1])
+
+
+def test_weights_that_were_loaded_stay_in_a_model_around_them(tmp_path):
+    "`post_init` of the outer model starts only what has no weights yet"
+    body = minihf.BertModel(minihf.BertConfig(**SMALL))
+    body.save_pretrained(tmp_path)
+
+    class Around(minihf.PreTrainedModel):
+        config_class = minihf.BertConfig
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.bert = minihf.BertModel.from_pretrained(tmp_path)
+            self.score = torch.nn.Linear(config.hidden_size, 3000)
+            self.post_init()
+
+    model = Around(minihf.BertConfig(**SMALL))
+    for k, v in body.state_dict().items():
+        assert torch.equal(model.bert.state_dict()[k], v), k
+    assert abs(model.score.weight.std().item() / 0.3 - 1) < 0.05 and not model.score.bias.any()
 
 
 def test_an_encoder_that_was_a_decoder_reads_both_ways(tmp_path):
