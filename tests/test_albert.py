@@ -1,165 +1,11 @@
-"ALBERT against the reference: names, first weights, numbers, gradients, files; with groups of several layers"
-import random
-
+"ALBERT's own: groups of layers that are used again and again, and the second question; the rest is in `test_families.py`"
 import pytest
 import torch
 import transformers as T
 from minihf.config import AlbertConfig
 from minihf.models import albert as M
 
-TOL = dict(atol=1e-5, rtol=1e-4)
-PLACES = torch.tensor([1, -1, 300])
-HEADS = {  # name and a case -> config, labels
-    ("AlbertModel", ""): lambda x: ({}, {}),
-    ("AlbertForMaskedLM", ""): lambda x: ({}, dict(labels=x.masked_fill(x % 3 > 0, -100))),
-    ("AlbertForPreTraining", ""): lambda x: ({}, dict(
-        labels=x.masked_fill(x % 3 > 0, -100), sentence_order_label=torch.tensor([0, 1, 1]))),
-    ("AlbertForSequenceClassification", "classes"): lambda x: (
-        dict(num_labels=5), dict(labels=torch.tensor([4, 0, 1]))),
-    ("AlbertForSequenceClassification", "number"): lambda x: (dict(num_labels=1), dict(labels=torch.randn(3))),
-    ("AlbertForSequenceClassification", "several"): lambda x: (
-        dict(num_labels=4), dict(labels=torch.tensor([[1.0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]]))),
-    ("AlbertForTokenClassification", ""): lambda x: (
-        dict(num_labels=7), dict(labels=(x % 7).masked_fill(x % 4 == 0, -100))),
-    ("AlbertForQuestionAnswering", "inside"): lambda x: ({}, dict(
-        start_positions=torch.tensor([1, 0, 3]), end_positions=torch.tensor([[2], [8], [3]]))),
-    ("AlbertForQuestionAnswering", "outside"): lambda x: ({}, dict(start_positions=PLACES, end_positions=PLACES)),
-    ("AlbertForMultipleChoice", ""): lambda x: ({}, dict(labels=torch.tensor([2, 0]))),
-}
-NAMES = sorted({name for name, _ in HEADS})
-
-
-def sizes(seed, **more):
-    "A random small architecture"
-    r = random.Random(seed)
-    h = r.choice([1, 2, 3, 5])
-    d = h * r.choice([2, 4, 8])
-    return dict(
-        num_attention_heads=h, hidden_size=d, embedding_size=r.choice([d, 3, 7]), num_hidden_layers=r.randint(2, 6),
-        num_hidden_groups=r.choice([1, 2, 3]), inner_group_num=r.choice([1, 2]), intermediate_size=r.choice([5, 16, 33]),
-        vocab_size=r.choice([23, 50]), max_position_embeddings=r.choice([16, 40]),
-        hidden_act=r.choice(["gelu", "gelu_new", "relu"]), initializer_range=0.3) | more
-
-
-def pair(name="AlbertModel", seed=0, attn="sdpa", **more):
-    "Our model and the reference's with the same weights"
-    kw = sizes(seed, **more) | dict(attn_implementation=attn)
-    torch.manual_seed(seed)
-    ref = getattr(T, name)(T.AlbertConfig(**kw)).eval()
-    ours = getattr(M, name)(AlbertConfig(**kw)).eval()
-    ours.load_state_dict(ref.state_dict())
-    return ours, ref
-
-
-def inputs(name, ours, seed=0):
-    "Ids, a mask with padding at the end of one text and at the start of another, types"
-    g = torch.Generator().manual_seed(seed)
-    b = 6 if "Choice" in name else 3
-    ids = torch.randint(1, ours.config.vocab_size, (b, 9), generator=g)
-    mask = torch.ones(b, 9, dtype=torch.long)
-    mask[:1, 5:], mask[1:2, :2] = 0, 0
-    types = torch.randint(0, 2, (b, 9), generator=g)
-    if "Choice" in name:
-        ids, mask, types = ids.view(2, 3, 9), mask.view(2, 3, 9), types.view(2, 3, 9)
-    return dict(input_ids=ids, attention_mask=mask, token_type_ids=types)
-
-
-def close(a, b):
-    "Equal outputs; where the reference has no cross-attentions it has an empty tuple"
-    wanted = [k for k in b if not isinstance(b[k], tuple) or len(b[k])]
-    assert list(a.keys()) == wanted
-    for k in wanted:
-        if k == "past_key_values":  # objects of two libraries
-            continue
-        for x, y in zip(a[k], b[k], strict=True) if isinstance(b[k], tuple) else [(a[k], b[k])]:
-            torch.testing.assert_close(x, y, **TOL)
-
-
-@pytest.mark.parametrize("attn", ["sdpa", "eager"])
-@pytest.mark.parametrize("name, case", HEADS)
-def test_outputs_losses_gradients(name, case, attn):
-    for seed in (0, 1, 2):
-        torch.manual_seed(seed)
-        more, _ = HEADS[name, case](torch.zeros(1))
-        ours, ref = pair(name, seed, attn, **more)
-        kw = inputs(name, ours, seed)
-        _, labels = HEADS[name, case](kw["input_ids"])
-        want = dict(output_hidden_states=True, output_attentions=attn == "eager")
-        outs = [m(**kw, **labels, **want) for m in (ours, ref)]
-        close(*outs)
-        close(ours(**kw), ref(**kw))
-        assert ours.config.problem_type == ref.config.problem_type
-        plain = [m(**kw, **labels, return_dict=False) for m in (ours, ref)]
-        assert isinstance(plain[0], tuple) and len(plain[0]) == len(plain[1])
-        for o in outs:
-            (o.loss if labels else o.last_hidden_state.square().mean()).backward()
-        theirs = dict(ref.named_parameters())
-        for k, p in ours.named_parameters():
-            if theirs[k].grad is None:
-                assert p.grad is None, k
-            else:
-                torch.testing.assert_close(p.grad, theirs[k].grad, atol=1e-5, rtol=1e-3, msg=lambda m: f"{k}: {m}")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_keys_shapes_and_first_weights(name):
-    for seed in (0, 1, 2):
-        kw = sizes(seed, initializer_range=0.02)
-        states = []
-        for lib, config in ((T, T.AlbertConfig), (M, AlbertConfig)):
-            torch.manual_seed(seed)
-            model = getattr(lib, name)(config(**kw))
-            states.append((model.state_dict(), [(k, p.requires_grad) for k, p in model.named_parameters()]))
-        (theirs, a), (ours, b) = states
-        assert list(ours) == list(theirs) and a == b
-        for k in theirs:
-            assert ours[k].shape == theirs[k].shape and torch.equal(ours[k], theirs[k]), k
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_state_dicts_go_both_ways(name):
-    ours, ref = pair(name, 3)
-    other = getattr(M, name)(ours.config).eval()
-    ref.load_state_dict(other.state_dict())
-    kw = inputs(name, ours)
-    close(other(**kw), ref(**kw))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_dropout_embeds_and_order(name):
-    ours, ref = pair(name, 4, hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2)
-    x = inputs(name, ours)
-    first = []
-    for m in (ours, ref):
-        torch.manual_seed(5)
-        first.append(m.train()(**x)[0])
-    torch.testing.assert_close(*first, **TOL)
-    for m in (ours, ref):
-        m.eval()
-    embeds = ref.get_input_embeddings()(x["input_ids"])
-    assert torch.equal(embeds, ours.get_input_embeddings()(x["input_ids"]))
-    rest = {k: v for k, v in x.items() if k != "input_ids"}
-    torch.testing.assert_close(*[m(inputs_embeds=embeds, **rest)[0] for m in (ours, ref)], **TOL)
-    places = torch.arange(9).flip(0)[None]
-    torch.testing.assert_close(*[m(**x, position_ids=places)[0] for m in (ours, ref)], **TOL)
-    torch.testing.assert_close(*[m(x["input_ids"], x["attention_mask"], x["token_type_ids"], places)[0]
-                                 for m in (ours, ref)], **TOL)
-
-
-@pytest.mark.parametrize("tie", [True, False])
-@pytest.mark.parametrize("name", NAMES)
-def test_files_go_both_ways(name, tie, tmp_path):
-    ours, ref = pair(name, 2, tie_word_embeddings=tie)
-    kw = inputs(name, ours)
-    want = ref(**kw)[0]
-    ours.save_pretrained(tmp_path / "ours")
-    ref.save_pretrained(tmp_path / "ref")
-    back, info = getattr(T, name).from_pretrained(tmp_path / "ours", output_loading_info=True)
-    assert not any(info[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
-    torch.testing.assert_close(back.eval()(**kw)[0], want, **TOL)
-    mine, info = getattr(M, name).from_pretrained(tmp_path / "ref", output_loading_info=True)
-    assert not any(info[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
-    torch.testing.assert_close(mine(**kw)[0], want, **TOL)
+from families import close, inputs, pair
 
 
 def test_config_has_the_reference_s_fields():
@@ -171,95 +17,38 @@ def test_config_has_the_reference_s_fields():
     assert own == {k for k in T.AlbertConfig.__annotations__ if k != "model_type"}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_checkpointing_gives_the_same_gradients(name):
-    "Layers run twice; shared ones add up all their uses"
-    grads = []
-    for on in (False, True):
-        ours, _ = pair(name, 5)
-        if on:
-            ours.gradient_checkpointing_enable()
-        ours.train()
-        for m in ours.modules():
-            if isinstance(m, torch.nn.Dropout):
-                m.p = 0.0
-        out = ours(**inputs(name, ours))
-        sum(v.square().sum() for v in out.values() if isinstance(v, torch.Tensor)).backward()
-        grads.append({k: p.grad for k, p in ours.named_parameters() if p.grad is not None})
-    assert grads[0].keys() == grads[1].keys()
-    for k, g in grads[0].items():
-        torch.testing.assert_close(g, grads[1][k], **TOL)
-
-
-def test_padding_may_be_left_out():
-    from minihf.speed import optimize_for_inference
-
-    ours, _ = pair(seed=6)
-    kw = inputs("AlbertModel", ours)
-    real = kw["attention_mask"].bool()
-    with torch.no_grad():
-        want = ours(**kw).last_hidden_state
-        got = optimize_for_inference(ours)(**kw).last_hidden_state
-    torch.testing.assert_close(got[real], want[real], **TOL)
-    assert not got[~real].any()
-
-
-def test_a_new_head_on_an_old_body(tmp_path):
-    ours, _ = pair("AlbertForMaskedLM", 3)
-    ours.save_pretrained(tmp_path)
-    new, info = M.AlbertForTokenClassification.from_pretrained(tmp_path, num_labels=3, output_loading_info=True)
-    assert set(info["missing_keys"]) == {"classifier.weight", "classifier.bias"}
-    words = [m.get_input_embeddings().weight for m in (ours, new)]
-    assert torch.equal(*words)
-
-
-@pytest.mark.parametrize("name", [n for n in NAMES if "LM" in n])
-def test_the_vocabulary_grows(name):
-    ours, ref = pair(name, 7)
-    for m in (ours, ref):
-        m.resize_token_embeddings(61)
-    assert [(k, v.shape) for k, v in ours.state_dict().items()] == [(k, v.shape) for k, v in ref.state_dict().items()]
-    assert ours.get_output_embeddings().weight is ours.get_input_embeddings().weight
-    assert ours(**inputs(name, ours)).logits.shape[-1] == 61
-
-
-def test_question_answering_wants_two_labels():
-    with pytest.raises(ValueError, match="num_labels=3"):
-        M.AlbertForQuestionAnswering(AlbertConfig(**sizes(0), num_labels=3))
-
-
 def test_groups_serve_stretches_of_the_steps():
     for n in range(1, 40):
         for groups in range(1, n + 1):
             assert M.group_numbers(n, groups) == [int(i / (n / groups)) for i in range(n)]
-    ours, ref = pair(seed=0, num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2)
+    ours, ref = pair("Albert", seed=0, num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2)
     order = ours.encoder.in_order(4)
     groups = ours.encoder.albert_layer_groups
     first, second = (list(group["albert_layers"]) for group in groups)
     assert order == first * 2 + second * 2
-    kw = inputs("AlbertModel", ours)
+    kw = inputs("Albert", "Model", ours.config)
     outs = [m(**kw, output_hidden_states=True) for m in (ours, ref)]
     close(*outs)
     assert len(outs[0].hidden_states) == 1 + 4 * 2
 
 
 def test_more_steps_need_no_more_weights():
-    ours, ref = pair(seed=1, num_hidden_groups=1)
-    kw = inputs("AlbertModel", ours)
+    ours, ref = pair("Albert", seed=1, num_hidden_groups=1)
+    kw = inputs("Albert", "Model", ours.config)
     for n in (1, 3, 9):
         ours.config.num_hidden_layers = ref.config.num_hidden_layers = n
         close(ours(**kw), ref(**kw))
 
 
 def test_is_decoder_means_nothing_here():
-    ours, ref = pair(seed=2, is_decoder=True)
-    kw = inputs("AlbertModel", ours)
+    ours, ref = pair("Albert", seed=2, is_decoder=True)
+    kw = inputs("Albert", "Model", ours.config)
     close(ours(**kw), ref(**kw))
 
 
 def test_both_labels_or_no_loss():
-    ours, ref = pair("AlbertForPreTraining", 3)
-    kw = inputs("AlbertForPreTraining", ours)
+    ours, ref = pair("Albert", "ForPreTraining", 3)
+    kw = inputs("Albert", "ForPreTraining", ours.config)
     for labels in (dict(labels=kw["input_ids"]), dict(sentence_order_label=torch.tensor([0, 1, 0]))):
         close(ours(**kw, **labels), ref(**kw, **labels))
         assert ours(**kw, **labels).loss is None

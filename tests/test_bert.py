@@ -377,101 +377,6 @@ def test_an_encoder_has_no_cross_attention():
 # heads
 
 
-def head_inputs(name, ours, seed):
-    "Ids, mask and types for a head, with an axis of choices where it wants one"
-    ids, mask, types = inputs(ours, seed, b=6 if name == "BertForMultipleChoice" else 3)
-    if name == "BertForMultipleChoice":
-        ids, mask, types = (x.view(2, 3, 9) for x in (ids, mask, types))
-    return dict(input_ids=ids, attention_mask=mask, token_type_ids=types)
-
-
-PAIR = torch.tensor([0, 1, 1])
-HEADS = {  # name and a case -> config, labels
-    ("BertForPreTraining", "both"): lambda x: ({}, dict(
-        labels=x.masked_fill(x % 3 > 0, -100), next_sentence_label=PAIR)),
-    ("BertForPreTraining", "one"): lambda x: ({}, dict(labels=x)),
-    ("BertForNextSentencePrediction", ""): lambda x: ({}, dict(labels=PAIR)),
-    ("BertForNextSentencePrediction", "column"): lambda x: ({}, dict(labels=PAIR[:, None])),
-    ("BertForSequenceClassification", "classes"): lambda x: (dict(num_labels=5), dict(labels=torch.tensor([4, 0, 1]))),
-    ("BertForSequenceClassification", "number"): lambda x: (dict(num_labels=1), dict(labels=torch.randn(3))),
-    ("BertForSequenceClassification", "numbers"): lambda x: (
-        dict(num_labels=4, problem_type="regression"), dict(labels=torch.randn(3, 4))),
-    ("BertForSequenceClassification", "several"): lambda x: (
-        dict(num_labels=4), dict(labels=torch.tensor([[1.0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]]))),
-    ("BertForTokenClassification", ""): lambda x: (dict(num_labels=7), dict(labels=(x % 7).masked_fill(x % 4 == 0, -100))),
-    ("BertForQuestionAnswering", "inside"): lambda x: ({}, dict(
-        start_positions=torch.tensor([1, 0, 3]), end_positions=torch.tensor([[2], [8], [3]]))),
-    ("BertForQuestionAnswering", "outside"): lambda x: ({}, dict(
-        start_positions=torch.tensor([1, -1, 300]), end_positions=torch.tensor([2, 40, 300]))),
-    ("BertForMultipleChoice", ""): lambda x: ({}, dict(labels=torch.tensor([2, 0]))),
-}
-HEAD_NAMES = sorted({name for name, _ in HEADS})
-
-
-@pytest.mark.parametrize("attn", ["sdpa", "eager"])
-@pytest.mark.parametrize("name, case", HEADS)
-def test_heads(name, case, attn):
-    "Outputs, loss, problem type and gradients"
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        more, _ = HEADS[name, case](torch.zeros(1))
-        ours, ref = pair(name, seed, attn, type_vocab_size=2, **more)
-        kw = head_inputs(name, ours, seed)
-        _, labels = HEADS[name, case](kw["input_ids"])
-        assert "loss" not in ours(**kw)
-        outs = [m(**kw, **labels, output_hidden_states=True) for m in (ours, ref)]
-        close_outputs(*outs)
-        assert ours.config.problem_type == ref.config.problem_type
-        close_outputs(ours(**kw, return_dict=True), ref(**kw))
-        plain = ours(**kw, **labels, return_dict=False)
-        torch.testing.assert_close(plain[0], outs[0][0])
-        if "loss" not in outs[1]:
-            continue
-        for o in outs:
-            o.loss.backward()
-        theirs = dict(ref.named_parameters())
-        for k, p in ours.named_parameters():
-            if theirs[k].grad is None:
-                assert p.grad is None, k
-            else:
-                torch.testing.assert_close(p.grad, theirs[k].grad, atol=1e-5, rtol=1e-3, msg=lambda m: f"{k}: {m}")
-
-
-@pytest.mark.parametrize("name", HEAD_NAMES)
-def test_heads_first_weights_dropout_and_embeds(name):
-    kw = sizes(2, classifier_dropout=0.4)
-    torch.manual_seed(0)
-    ref = getattr(T, name)(T.BertConfig(**kw))
-    torch.manual_seed(0)
-    ours = getattr(B, name)(BertConfig(**kw))
-    assert list(ours.state_dict()) == list(ref.state_dict())
-    for (k, a), b in zip(ours.state_dict().items(), ref.state_dict().values()):
-        assert torch.equal(a, b), k
-    x = head_inputs(name, ours, 0)
-    logits = []
-    for m in (ours, ref):
-        torch.manual_seed(5)
-        logits.append(m.train()(**x)[0])
-    torch.testing.assert_close(*logits, **TOL)
-    embeds = ref.get_input_embeddings()(x.pop("input_ids"))
-    torch.testing.assert_close(*[m.eval()(inputs_embeds=embeds, **x)[0] for m in (ours, ref)], **TOL)
-
-
-@pytest.mark.parametrize("name", HEAD_NAMES)
-def test_head_files_go_both_ways(name, tmp_path):
-    ours, ref = pair(name, 2, type_vocab_size=2)
-    kw = head_inputs(name, ours, 2)
-    want = ref(**kw)[0]
-    ours.save_pretrained(tmp_path / "ours")
-    ref.save_pretrained(tmp_path / "ref")
-    back, info = getattr(T, name).from_pretrained(tmp_path / "ours", output_loading_info=True)
-    assert not any(info[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
-    torch.testing.assert_close(back.eval()(**kw)[0], want, **TOL)
-    mine, info = getattr(B, name).from_pretrained(tmp_path / "ref", output_loading_info=True)
-    assert not any(info[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
-    torch.testing.assert_close(mine(**kw)[0], want, **TOL)
-
-
 def test_a_new_head_on_an_old_body(tmp_path):
     "num_labels, id2label, and a head of another size"
     ours, _ = pair("BertForSequenceClassification", 3, num_labels=3)
@@ -495,14 +400,6 @@ def test_a_new_head_on_an_old_body(tmp_path):
     assert info["unexpected_keys"] == {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
     _, info = BertModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"] and info["unexpected_keys"] == {"classifier.weight", "classifier.bias"}
-
-
-def test_pretraining_is_tied_and_resizes():
-    ours, ref = pair("BertForPreTraining", 4)
-    words = ours.cls.predictions
-    assert words.decoder.weight is ours.bert.embeddings.word_embeddings.weight and words.bias is words.decoder.bias
-    ours.resize_token_embeddings(60)
-    assert ours(torch.tensor([[59]])).prediction_logits.shape == (1, 1, 60)
 
 
 def test_wrong_calls_of_heads():

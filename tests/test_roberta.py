@@ -1,6 +1,5 @@
-"RoBERTa against the reference: numbers, gradients, positions, files, heads, generation, errors; and its tokenizer."
+"RoBERTa's own: positions, caches, generation, old files, errors, and its tokenizer; the rest is in `test_families.py`"
 import json
-import random
 from pathlib import Path
 
 import pytest
@@ -12,71 +11,13 @@ from minihf.models.bert import BertModel
 from minihf.tokenizers.base import AddedToken, GPT2Tokenizer, RobertaTokenizer, RobertaTokenizerFast
 
 from conftest import make_texts
-
-TOL = dict(atol=1e-5, rtol=1e-4)
-HEADS = {  # name and a case -> config, labels
-    ("RobertaModel", ""): lambda x: ({}, {}),
-    ("RobertaForMaskedLM", ""): lambda x: ({}, dict(labels=x.masked_fill(x % 3 > 0, -100))),
-    ("RobertaForCausalLM", ""): lambda x: (dict(is_decoder=True), dict(labels=x)),  # see `asked`
-    ("RobertaForSequenceClassification", "classes"): lambda x: (
-        dict(num_labels=5), dict(labels=torch.tensor([4, 0, 1]))),
-    ("RobertaForSequenceClassification", "number"): lambda x: (dict(num_labels=1), dict(labels=torch.randn(3))),
-    ("RobertaForSequenceClassification", "several"): lambda x: (
-        dict(num_labels=4), dict(labels=torch.tensor([[1.0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]]))),
-    ("RobertaForTokenClassification", ""): lambda x: (
-        dict(num_labels=7), dict(labels=(x % 7).masked_fill(x % 4 == 0, -100))),
-    ("RobertaForQuestionAnswering", ""): lambda x: ({}, dict(
-        start_positions=torch.tensor([1, 0, 3]), end_positions=torch.tensor([4, 8, 300]))),
-    ("RobertaForMultipleChoice", ""): lambda x: ({}, dict(labels=torch.tensor([2, 0]))),
-}
-NAMES = sorted({name for name, _ in HEADS})
-
-
-def sizes(seed, **more):
-    "A random small architecture"
-    r = random.Random(seed)
-    h = r.choice([1, 2, 3])
-    return dict(
-        num_attention_heads=h, hidden_size=h * r.choice([2, 4, 8]), num_hidden_layers=r.randint(1, 3),
-        intermediate_size=r.choice([5, 16]), vocab_size=r.choice([23, 50]), max_position_embeddings=r.choice([20, 40]),
-        hidden_act=r.choice(["gelu", "relu"]), type_vocab_size=r.choice([1, 2]), pad_token_id=r.choice([0, 1, 3]),
-        layer_norm_eps=1e-5, initializer_range=0.3) | more
-
-
-def pair(name="RobertaModel", seed=0, attn="sdpa", **more):
-    "Our model and the reference's with the same weights"
-    kw = sizes(seed, **more) | dict(attn_implementation=attn)
-    torch.manual_seed(seed)
-    ref = getattr(T, name)(T.RobertaConfig(**kw)).eval()
-    ours = getattr(R, name)(RobertaConfig(**kw)).eval()
-    ours.load_state_dict(ref.state_dict())
-    return ours, ref
-
-
-def inputs(name, config, seed=0):
-    "Three rows (or two questions with three choices): padded on the right, on the left, on both sides"
-    g = torch.Generator().manual_seed(seed)
-    b, pad = 6 if "Choice" in name else 3, config.pad_token_id
-    ids = torch.randint(5, config.vocab_size, (b, 9), generator=g)
-    ids[0, 6:], ids[1, :2], ids[2, :1], ids[2, 7:] = pad, pad, pad, pad
-    mask = (ids != pad).long()
-    if "Choice" in name:
-        ids, mask = ids.view(2, 3, 9), mask.view(2, 3, 9)
-    return dict(input_ids=ids, attention_mask=mask)
+from families import TOL, clean, close, inputs, pair, sizes
 
 
 def asked(x, pad):
     "Labels of a causal model: nothing is asked of padding, nor of the first token behind it, which padding predicts"
     real = (x != pad).long()
     return x.masked_fill((real == 0) | (real.diff(dim=1, prepend=real[:, :1]) > 0), -100)
-
-
-def close(a, b):
-    b = {k: v for k, v in b.items() if k != "cross_attentions" or v}  # an empty tuple there, if it has none
-    assert list(a.keys()) == list(b)
-    for k in set(b) - {"past_key_values"}:
-        for x, y in zip(a[k], b[k]) if isinstance(b[k], tuple) else [(a[k], b[k])]:
-            torch.testing.assert_close(x, y, **TOL)
 
 
 # --- the configuration ---------------------------------------------------------------------------
@@ -92,66 +33,11 @@ def test_config_is_the_references(tmp_path):
     assert RobertaConfig.from_pretrained(tmp_path / "theirs").max_position_embeddings == 514
 
 
-# --- numbers -------------------------------------------------------------------------------------
-@pytest.mark.parametrize("attn", ["sdpa", "eager"])
-@pytest.mark.parametrize("name, case", HEADS)
-def test_outputs_losses_gradients(name, case, attn):
-    for seed in (0, 1, 2):
-        torch.manual_seed(seed)
-        more, _ = HEADS[name, case](torch.zeros(1))
-        ours, ref = pair(name, seed, attn, **more)
-        kw = inputs(name, ours.config, seed)
-        _, labels = HEADS[name, case](kw["input_ids"])
-        if "Causal" in name:
-            labels["labels"] = asked(kw["input_ids"], ours.config.pad_token_id)
-        want = dict(output_hidden_states=True, output_attentions=attn == "eager")
-        outs = [m(**kw, **labels, **want) for m in (ours, ref)]
-        close(*outs)
-        close(ours(**kw), ref(**kw))
-        assert ours.config.problem_type == ref.config.problem_type
-        plain = [m(**kw, **labels, return_dict=False) for m in (ours, ref)]
-        assert isinstance(plain[0], tuple) and len(plain[0]) == len(plain[1])
-        for o in outs:
-            (o.loss if labels else o.last_hidden_state.square().mean()).backward()
-        theirs = dict(ref.named_parameters())
-        for k, p in ours.named_parameters():
-            if theirs[k].grad is None:
-                assert p.grad is None, k
-            else:
-                torch.testing.assert_close(p.grad, theirs[k].grad, atol=1e-5, rtol=1e-3, msg=lambda m: f"{k}: {m}")
-
-
-@pytest.mark.parametrize("tie", [True, False])
-@pytest.mark.parametrize("name", NAMES)
-def test_first_weights_dropout_embeds_positions_types(name, tie):
-    kw = sizes(2, hidden_dropout_prob=0.2, classifier_dropout=0.3, type_vocab_size=2, tie_word_embeddings=tie)
-    torch.manual_seed(0)
-    ref = getattr(T, name)(T.RobertaConfig(**kw))
-    torch.manual_seed(0)
-    ours = getattr(R, name)(RobertaConfig(**kw))
-    assert list(ours.state_dict()) == list(ref.state_dict())
-    for (k, a), b in zip(ours.state_dict().items(), ref.state_dict().values()):
-        assert a.shape == b.shape and torch.equal(a, b), k
-    ref.load_state_dict(ours.state_dict())
-    x = inputs(name, ours.config)
-    logits = []
-    for m in (ours, ref):
-        torch.manual_seed(5)
-        logits.append(m.train()(**x)[0])
-    torch.testing.assert_close(*logits, **TOL)
-    embeds = ref.get_input_embeddings()(x["input_ids"])
-    for m in (ours, ref):
-        m.eval()
-    kw = dict(attention_mask=x["attention_mask"], inputs_embeds=embeds)
-    torch.testing.assert_close(*[m(**kw)[0] for m in (ours, ref)], **TOL)
-    places = torch.arange(9).flip(0)[None]
-    torch.testing.assert_close(*[m(**x, position_ids=places)[0] for m in (ours, ref)], **TOL)
-    types = x["input_ids"] % 2
-    torch.testing.assert_close(*[m(**x, token_type_ids=types)[0] for m in (ours, ref)], **TOL)
+# --- positions -----------------------------------------------------------------------------------
 
 
 def test_positions():
-    emb = R.RobertaEmbeddings(RobertaConfig(**sizes(0, pad_token_id=1)))
+    emb = R.RobertaEmbeddings(RobertaConfig(**sizes("Roberta", 0, pad_token_id=1)))
     ids = torch.tensor([[0, 8, 9, 2, 1, 1], [1, 1, 0, 8, 1, 2]])
     assert emb.positions(ids, None, 0).tolist() == [[2, 3, 4, 5, 1, 1], [1, 1, 2, 3, 1, 4]]
     assert emb.positions(ids, None, 3).tolist() == [[5, 6, 7, 8, 1, 1], [1, 1, 5, 6, 1, 7]]
@@ -160,7 +46,7 @@ def test_positions():
 
 
 def test_padding_moves_nothing_and_a_bert_computes_the_same():
-    ours, _ = pair(seed=1, pad_token_id=1, max_position_embeddings=20)
+    ours, _ = pair("Roberta", seed=1, pad_token_id=1, max_position_embeddings=20)
     text = torch.tensor([[0, 8, 9, 17, 2]])
     alone = ours(text).last_hidden_state
     for left in range(4):
@@ -181,8 +67,8 @@ def test_padding_moves_nothing_and_a_bert_computes_the_same():
 # --- a decoder -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
 def test_a_cache_gives_what_one_call_gives(attn):
-    ours, ref = pair("RobertaForCausalLM", 3, attn, is_decoder=True)
-    x = inputs("", ours.config)["input_ids"]
+    ours, ref = pair("Roberta", "ForCausalLM", 3, attn, is_decoder=True)
+    x = inputs("Roberta", "ForMaskedLM", ours.config)["input_ids"]
     mask = (x != ours.config.pad_token_id).long()
     whole = ours(x, attention_mask=mask).logits
     parts = []
@@ -201,7 +87,7 @@ def test_a_cache_gives_what_one_call_gives(attn):
 def test_greedy_and_beams(how):
     "Positions are given: without them `generate` of the reference counts from 0, whatever the model does"
     for seed in range(3):
-        ours, ref = pair("RobertaForCausalLM", seed, is_decoder=True, pad_token_id=1, max_position_embeddings=40)
+        ours, ref = pair("Roberta", "ForCausalLM", seed, is_decoder=True, pad_token_id=1, max_position_embeddings=40)
         x = torch.randint(5, ours.config.vocab_size, (2, 6), generator=torch.Generator().manual_seed(seed))
         padded = x.clone()
         padded[1, :3] = 1
@@ -213,7 +99,7 @@ def test_greedy_and_beams(how):
 
 
 def test_generate_is_the_models_own_next_token():
-    ours, ref = pair("RobertaForCausalLM", 1, is_decoder=True, pad_token_id=1, max_position_embeddings=40)
+    ours, ref = pair("Roberta", "ForCausalLM", 1, is_decoder=True, pad_token_id=1, max_position_embeddings=40)
     ids = x = torch.tensor([[5, 6, 7, 8], [9, 9, 6, 5]])
     for _ in range(8):
         ids = torch.cat([ids, ref(ids).logits[:, -1:].argmax(-1)], 1)
@@ -223,8 +109,8 @@ def test_generate_is_the_models_own_next_token():
 @pytest.mark.parametrize("attn", ["sdpa", "eager"])
 def test_cross_attention(attn):
     kw = dict(is_decoder=True, add_cross_attention=True)
-    ours, ref = pair("RobertaForCausalLM", 4, attn, **kw)
-    x = inputs("", ours.config)
+    ours, ref = pair("Roberta", "ForCausalLM", 4, attn, **kw)
+    x = inputs("Roberta", "ForMaskedLM", ours.config)
     heard = torch.randn(3, 4, ours.config.hidden_size)
     seen = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 1, 1]])
     labels = asked(x["input_ids"], ours.config.pad_token_id)
@@ -240,24 +126,6 @@ def test_cross_attention(attn):
 
 
 # --- files ---------------------------------------------------------------------------------------
-def clean(info):
-    return not any(info[k] for k in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-
-
-@pytest.mark.parametrize("tie", [True, False])
-@pytest.mark.parametrize("name", NAMES)
-def test_files_go_both_ways(name, tie, tmp_path):
-    ours, ref = pair(name, 2, tie_word_embeddings=tie, **(dict(is_decoder=True) if "Causal" in name else {}))
-    kw = inputs(name, ours.config)
-    want = ref(**kw)[0]
-    ours.save_pretrained(tmp_path / "ours")
-    ref.save_pretrained(tmp_path / "ref")
-    back, info = getattr(T, name).from_pretrained(tmp_path / "ours", output_loading_info=True)
-    assert clean(info), info
-    torch.testing.assert_close(back.eval()(**kw)[0], want, **TOL)
-    mine, info = getattr(R, name).from_pretrained(tmp_path / "ref", output_loading_info=True)
-    assert clean(info), info
-    torch.testing.assert_close(mine(**kw)[0], want, **TOL)
 
 
 @pytest.mark.parametrize("bias", ["lm_head.bias", "lm_head.decoder.bias"])
@@ -265,7 +133,7 @@ def test_old_files(bias, tmp_path):
     "Names of files until version 4: one of the two biases, no second table, buffers"
     from safetensors.torch import save_file
 
-    ours, ref = pair("RobertaForMaskedLM", 4)
+    ours, ref = pair("Roberta", "ForMaskedLM", 4)
     with torch.no_grad():
         ref.lm_head.bias.normal_()
     old = {k: v.clone() for k, v in ref.state_dict().items() if not k.startswith("lm_head.decoder") and k != "lm_head.bias"}
@@ -275,54 +143,15 @@ def test_old_files(bias, tmp_path):
     ref.config.save_pretrained(tmp_path)
     mine, info = R.RobertaForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
     assert clean(info), info
-    ids = inputs("", ours.config)["input_ids"]
+    ids = inputs("Roberta", "ForMaskedLM", ours.config)["input_ids"]
     torch.testing.assert_close(mine(ids).logits, ref(ids).logits, **TOL)
     body, info = R.RobertaModel.from_pretrained(tmp_path, add_pooling_layer=False, output_loading_info=True)
     assert not info["missing_keys"], info
     torch.testing.assert_close(body(ids)[0], ref.roberta(ids)[0], **TOL)
 
 
-def test_a_new_head_on_an_old_body(tmp_path):
-    ours, _ = pair("RobertaForMaskedLM", 3)
-    ours.save_pretrained(tmp_path)
-    new, info = R.RobertaForSequenceClassification.from_pretrained(tmp_path, num_labels=3, output_loading_info=True)
-    assert info["missing_keys"] == {f"classifier.{a}.{b}" for a in ("dense", "out_proj") for b in ("weight", "bias")}
-    assert torch.equal(new.roberta.embeddings.word_embeddings.weight, ours.roberta.embeddings.word_embeddings.weight)
-
-
-def test_tied_resized_and_checkpointed():
-    ours, ref = pair("RobertaForMaskedLM", 5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    assert ours.lm_head.decoder.weight is ours.roberta.embeddings.word_embeddings.weight
-    assert ours.lm_head.decoder.bias is ours.lm_head.bias
-    kw = inputs("", ours.config)
-    grads = []
-    for on in (False, True):
-        ours.zero_grad()
-        ours.train()
-        if on:
-            ours.gradient_checkpointing_enable()
-        ours(**kw, labels=kw["input_ids"]).loss.backward()
-        grads.append([p.grad.clone() for p in ours.parameters()])
-    for a, b in zip(*grads):
-        torch.testing.assert_close(a, b)
-    ours.eval()
-    ours.resize_token_embeddings(60)
-    ref.resize_token_embeddings(60)
-    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in ref.state_dict().items()}
-    assert ours.lm_head.decoder.bias is ours.lm_head.bias and ours(torch.tensor([[59]])).logits.shape == (1, 1, 60)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_made_on_the_cpu(name):
-    model = getattr(R, name)(RobertaConfig(**sizes(0))).to("meta")
-    ids = torch.ones(2, 3, 5, dtype=torch.long, device="meta")
-    ids = ids if "Choice" in name else ids[0]
-    assert model(ids, attention_mask=ids, output_hidden_states=True)[0].is_meta
-    assert model.double()(ids)[0].dtype == torch.double
-
-
 def test_errors():
-    ours, _ = pair(pad_token_id=1, max_position_embeddings=20)
+    ours, _ = pair("Roberta", pad_token_id=1, max_position_embeddings=20)
     assert ours(torch.full((1, 18), 7))[0].shape[1] == 18
     with pytest.raises((ValueError, IndexError), match="position"):
         ours(torch.full((1, 19), 7))
@@ -330,9 +159,9 @@ def test_errors():
         ours()
     for pad in (None, 19, 20, -1):
         with pytest.raises(ValueError, match="pad_token_id"):
-            R.RobertaModel(RobertaConfig(**sizes(0, max_position_embeddings=20, vocab_size=50) | dict(pad_token_id=pad)))
+            R.RobertaModel(RobertaConfig(**sizes("Roberta", 0, max_position_embeddings=20, vocab_size=50) | dict(pad_token_id=pad)))
     with pytest.raises(ValueError, match="num_labels=3"):
-        R.RobertaForQuestionAnswering(RobertaConfig(**sizes(0), num_labels=3))
+        R.RobertaForQuestionAnswering(RobertaConfig(**sizes("Roberta", 0), num_labels=3))
 
 
 # --- the tokenizer -------------------------------------------------------------------------------

@@ -135,3 +135,12 @@ class RobertaForMultipleChoice(MultipleChoice, RobertaPreTrainedModel):
     def add_head(self, config):
         super().add_head(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)  # never `classifier_dropout`
+
+    def forward(self, input_ids=None, token_type_ids=None, attention_mask=None, labels=None,
+                position_ids=None, inputs_embeds=None, output_attentions=None,
+                output_hidden_states=None, return_dict=None):  # an order of its own
+        inputs = dict(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids,
+            position_ids=position_ids, inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions, output_hidden_states=output_hidden_states)
+        return self.forward_head(inputs, dict(labels=labels), return_dict)
