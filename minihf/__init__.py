@@ -1,8 +1,8 @@
 """minihf: Hugging Face `transformers` rebuilt by hand, chapter by chapter.
 
 Public names load the module that defines them when they are first used, so that `from minihf import AutoTokenizer` takes
-milliseconds and never imports torch. The table below is the public API; `tests/test_api.py` compares it with the imports
-that editors and type checkers read.
+milliseconds and never imports torch. The names of the families come from `families.TABLE`, all others stand in the table
+below; `tools/public_names.py` writes the imports that editors and type checkers read.
 """
 __version__ = "0.0.1"
 
@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from . import _aliases  # noqa: F401, the module names of `transformers`
+from .families import public_names
 
 _MODULES = {
+    "_names": "Cache TensorType",
     "auto": (
         "AutoConfig AutoTokenizer AutoModel AutoModelForPreTraining AutoModelForMaskedLM "
         "AutoModelForCausalLM AutoModelForSequenceClassification "
@@ -20,10 +22,14 @@ _MODULES = {
         "AutoModelForTextEncoding AutoModelForSeq2SeqLM AutoModelForMaskGeneration"
     ),
     "cache": "DynamicCache",
+<<<<<<< HEAD
     "config": (
         "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config "
         "RobertaConfig ElectraConfig AlbertConfig EncoderDecoderConfig"
     ),
+=======
+    "config": "PretrainedConfig PreTrainedConfig",
+>>>>>>> 2437ac8 (Families: one row of a table gives lookups, public names and module names; Auto reads a configuration once and its plumbing is a reference page; names that people's code imports)
     "data": (
         "default_data_collator DefaultDataCollator DataCollatorWithPadding "
         "DataCollatorForLanguageModeling DataCollatorForTokenClassification "
@@ -43,6 +49,7 @@ _MODULES = {
     ),
     "generation.search": "GenerationConfig GenerationMixin TextStreamer TextIteratorStreamer",
     "modeling": "PreTrainedModel",
+<<<<<<< HEAD
     "models.bert": (
         "BertPreTrainedModel BertModel BertForMaskedLM BertLMHeadModel BertForPreTraining "
         "BertForNextSentencePrediction BertForSequenceClassification "
@@ -75,6 +82,9 @@ _MODULES = {
         "AlbertForQuestionAnswering AlbertForMultipleChoice"
     ),
     "models.encoder_decoder": "EncoderDecoderModel",
+=======
+    "models.gpt2": "GPT2DoubleHeadsModel",
+>>>>>>> 2437ac8 (Families: one row of a table gives lookups, public names and module names; Auto reads a configuration once and its plumbing is a reference page; names that people's code imports)
     "pipelines": (
         "pipeline Pipeline TextClassificationPipeline TokenClassificationPipeline "
         "NerPipeline QuestionAnsweringPipeline FillMaskPipeline TextGenerationPipeline "
@@ -84,8 +94,7 @@ _MODULES = {
     "speed": "optimize_for_inference",
     "tokenizers.base": (
         "AddedToken BatchEncoding PreTrainedTokenizer PreTrainedTokenizerBase "
-        "PreTrainedTokenizerFast BertTokenizer BertTokenizerFast DistilBertTokenizer "
-        "DistilBertTokenizerFast GPT2Tokenizer GPT2TokenizerFast CharSpan TokenSpan"
+        "PreTrainedTokenizerFast CharSpan TokenSpan"
     ),
     "training.arguments": (
         "TrainingArguments Seq2SeqTrainingArguments IntervalStrategy"
@@ -107,6 +116,7 @@ _MODULES = {
     "training.trainer": "Trainer Seq2SeqTrainer",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+_HOME |= public_names()
 __all__ = ["__version__", *_HOME]
 
 
@@ -129,6 +139,7 @@ def __dir__():
 
 
 if TYPE_CHECKING:  # for editors: the same names
+    from ._names import Cache, TensorType
     from .auto import (
         AutoConfig, AutoTokenizer, AutoModel, AutoModelForPreTraining,
         AutoModelForMaskedLM, AutoModelForCausalLM, AutoModelForSequenceClassification,
@@ -138,8 +149,13 @@ if TYPE_CHECKING:  # for editors: the same names
     )
     from .cache import DynamicCache
     from .config import (
+<<<<<<< HEAD
         PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, GPT2Config,
         RobertaConfig, ElectraConfig, AlbertConfig, EncoderDecoderConfig,
+=======
+        PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, RobertaConfig,
+        ElectraConfig, AlbertConfig, GPT2Config, LlamaConfig,
+>>>>>>> 2437ac8 (Families: one row of a table gives lookups, public names and module names; Auto reads a configuration once and its plumbing is a reference page; names that people's code imports)
     )
     from .data import (
         default_data_collator, DefaultDataCollator, DataCollatorWithPadding,
@@ -163,27 +179,43 @@ if TYPE_CHECKING:  # for editors: the same names
         GenerationConfig, GenerationMixin, TextStreamer, TextIteratorStreamer,
     )
     from .modeling import PreTrainedModel
+    from .models.albert import (
+        AlbertPreTrainedModel, AlbertModel, AlbertForPreTraining, AlbertForMaskedLM,
+        AlbertForSequenceClassification, AlbertForTokenClassification,
+        AlbertForQuestionAnswering, AlbertForMultipleChoice,
+    )
     from .models.bert import (
-        BertPreTrainedModel, BertModel, BertForMaskedLM, BertLMHeadModel,
-        BertForPreTraining, BertForNextSentencePrediction,
-        BertForSequenceClassification, BertForTokenClassification,
-        BertForQuestionAnswering, BertForMultipleChoice,
+        BertPreTrainedModel, BertModel, BertLMHeadModel, BertForPreTraining,
+        BertForNextSentencePrediction, BertForMaskedLM, BertForSequenceClassification,
+        BertForTokenClassification, BertForQuestionAnswering, BertForMultipleChoice,
     )
     from .models.distilbert import (
         DistilBertPreTrainedModel, DistilBertModel, DistilBertForMaskedLM,
         DistilBertForSequenceClassification, DistilBertForTokenClassification,
         DistilBertForQuestionAnswering, DistilBertForMultipleChoice,
     )
+    from .models.electra import (
+        ElectraPreTrainedModel, ElectraModel, ElectraForPreTraining, ElectraForCausalLM,
+        ElectraForMaskedLM, ElectraForSequenceClassification,
+        ElectraForTokenClassification, ElectraForQuestionAnswering,
+        ElectraForMultipleChoice,
+    )
     from .models.gpt2 import (
-        GPT2PreTrainedModel, GPT2Model, GPT2LMHeadModel, GPT2DoubleHeadsModel,
+        GPT2DoubleHeadsModel, GPT2PreTrainedModel, GPT2Model, GPT2LMHeadModel,
         GPT2ForSequenceClassification, GPT2ForTokenClassification,
         GPT2ForQuestionAnswering,
+    )
+    from .models.llama import (
+        LlamaPreTrainedModel, LlamaModel, LlamaForCausalLM,
+        LlamaForSequenceClassification, LlamaForTokenClassification,
+        LlamaForQuestionAnswering,
     )
     from .models.roberta import (
         RobertaPreTrainedModel, RobertaModel, RobertaForMaskedLM, RobertaForCausalLM,
         RobertaForSequenceClassification, RobertaForTokenClassification,
         RobertaForQuestionAnswering, RobertaForMultipleChoice,
     )
+<<<<<<< HEAD
     from .models.electra import (
         ElectraPreTrainedModel, ElectraModel, ElectraForPreTraining, ElectraForMaskedLM,
         ElectraForCausalLM, ElectraForSequenceClassification,
@@ -196,6 +228,8 @@ if TYPE_CHECKING:  # for editors: the same names
         AlbertForQuestionAnswering, AlbertForMultipleChoice,
     )
     from .models.encoder_decoder import EncoderDecoderModel
+=======
+>>>>>>> 2437ac8 (Families: one row of a table gives lookups, public names and module names; Auto reads a configuration once and its plumbing is a reference page; names that people's code imports)
     from .pipelines import (
         pipeline, Pipeline, TextClassificationPipeline, TokenClassificationPipeline,
         NerPipeline, QuestionAnsweringPipeline, FillMaskPipeline,
@@ -205,8 +239,9 @@ if TYPE_CHECKING:  # for editors: the same names
     from .speed import optimize_for_inference
     from .tokenizers.base import (
         AddedToken, BatchEncoding, PreTrainedTokenizer, PreTrainedTokenizerBase,
-        PreTrainedTokenizerFast, BertTokenizer, BertTokenizerFast, DistilBertTokenizer,
-        DistilBertTokenizerFast, GPT2Tokenizer, GPT2TokenizerFast, CharSpan, TokenSpan,
+        PreTrainedTokenizerFast, CharSpan, TokenSpan, BertTokenizer, BertTokenizerFast,
+        DistilBertTokenizer, DistilBertTokenizerFast, RobertaTokenizer,
+        RobertaTokenizerFast, GPT2Tokenizer, GPT2TokenizerFast,
     )
     from .training.arguments import (
         TrainingArguments, Seq2SeqTrainingArguments, IntervalStrategy,

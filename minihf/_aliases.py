@@ -8,23 +8,27 @@ from importlib import import_module
 from importlib.machinery import PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location, spec_from_loader
 
+from .families import TABLE, module_of
+
 TRAINING = (
     "training.trainer training.parts training.callbacks training.arguments "
     "training.schedules training.loop training.evaluation training.checkpoints "
     "training.resume training.search training.batches"
 )
-ALIASES = {  # name in transformers -> the modules here that hold what it holds
-    "activations": "layers",
-    "cache_utils": "cache",
+ALIASES = {  # name in transformers -> the modules here that hold it; "": all public names
+    "activations": "layers _names",
+    "cache_utils": "cache _names",
     "configuration_utils": "config",
     "data.data_collator": "data",
-    "file_utils": "modeling_outputs hub tokenizers.base",
+    "file_utils": "_names modeling_outputs hub tokenizers.base",
+    "generation": "",
     "generation.configuration_utils": "generation.search",
     "generation.logits_process": "generation.logits",
     "generation.stopping_criteria": "generation.logits",
     "generation.streamers": "generation.search",
     "generation.utils": "generation.search generation.logits",
     "modeling_utils": "modeling loading layers",
+    "models": "",
     "models.auto": "auto",
     "models.auto.auto_factory": "auto",
     "models.auto.configuration_auto": "auto",
@@ -41,49 +45,76 @@ ALIASES = {  # name in transformers -> the modules here that hold what it holds
     "pipelines.zero_shot_classification": "pipelines.text",
     "pytorch_utils": "models.gpt2",
     "tokenization_utils": "tokenizers.base",
-    "tokenization_utils_base": "tokenizers.base",
+    "tokenization_utils_base": "tokenizers.base _names",
     "tokenization_utils_fast": "tokenizers.base",
     "trainer": TRAINING,
     "trainer_callback": TRAINING,
     "trainer_pt_utils": TRAINING,
     "trainer_seq2seq": TRAINING,
-    "trainer_utils": TRAINING,
+    "trainer_utils": TRAINING + " _names",
     "training_args": TRAINING,
     "training_args_seq2seq": TRAINING,
-    "utils": "hub modeling_outputs tokenizers.base",
+    "utils": "_names hub modeling_outputs tokenizers.base",
 }
-for family in ("albert", "bert", "distilbert", "electra", "gpt2", "roberta"):
-    ALIASES[f"models.{family}.modeling_{family}"] = f"models.{family} modeling modeling_outputs"
-    ALIASES[f"models.{family}.configuration_{family}"] = "config"
-    ALIASES[f"models.{family}.tokenization_{family}"] = "tokenizers.base"
-    ALIASES[f"models.{family}.tokenization_{family}_fast"] = "tokenizers.base"
+for family in TABLE:
+    module, name = module_of(family), family.replace("-", "_")
+    ALIASES[module] = ""
+    ALIASES[f"{module}.modeling_{name}"] = f"{module} modeling modeling_outputs"
+    ALIASES[f"{module}.configuration_{name}"] = "config"
+    ALIASES[f"{module}.tokenization_{name}"] = "tokenizers.base"
+    ALIASES[f"{module}.tokenization_{name}_fast"] = "tokenizers.base"
 
 FOLDERS = {name.rpartition(".")[0] for name in ALIASES}  # real or not, with aliases below
 
 
-class Folder(SourceFileLoader):
-    "Loads a module below which there are aliases, as if it were a folder."
+def look_up(home: str, name: str):
+    "What a module here has under a name, or None."
+    if home:
+        return getattr(import_module(f"minihf.{home}"), name, None)
+    minihf = import_module("minihf")
+    return getattr(minihf, name) if name in minihf.__all__ else None
+
+
+def names_of(alias: str):
+    "The function that a module calls for a name which it does not hold itself."
+    def find(name):
+        if not name.startswith("__"):
+            for home in ALIASES[alias].split(" "):
+                found = look_up(home, name)
+                if found is not None:
+                    return found
+        raise AttributeError(f"minihf.{alias} has no {name!r}")
+
+    return find
+
+
+class Real(SourceFileLoader):
+    "Loads a module that is there, and lets it answer for the aliases as well."
 
     def exec_module(self, module):
-        module.__path__ = []
+        alias = module.__name__.partition(".")[2]
+        if alias in FOLDERS and not hasattr(module, "__path__"):
+            module.__path__ = []  # a file, but there are aliases below it
         super().exec_module(module)
+        if alias in ALIASES:
+            module.__getattr__ = names_of(alias)
 
 
 class Aliases:
-    "Finds and loads the modules of the table."
+    "Finds the modules of the table, and loads those that are not there."
 
     @staticmethod
     def find_spec(fullname, path=None, target=None):
         package, _, name = fullname.partition(".")
-        if package != "minihf":
+        if package != "minihf" or not (name in ALIASES or name in FOLDERS):
             return None
-        if name in ALIASES:
+        real = PathFinder.find_spec(fullname, path)
+        if real is None:
             return spec_from_loader(fullname, Aliases, is_package=name in FOLDERS)
-        if name in FOLDERS:
-            spec = PathFinder.find_spec(fullname, path)
-            if spec and spec.submodule_search_locations is None:  # a file
-                loader = Folder(fullname, spec.origin)
-                return spec_from_file_location(fullname, spec.origin, loader=loader)
+        return spec_from_file_location(
+            fullname, real.origin, loader=Real(fullname, real.origin),
+            submodule_search_locations=real.submodule_search_locations,
+        )
 
     @staticmethod
     def create_module(spec):
@@ -91,20 +122,9 @@ class Aliases:
 
     @staticmethod
     def exec_module(module):
-        name = module.__name__.partition(".")[2]
-        homes = [f"minihf.{home}" for home in ALIASES[name].split()]
-
-        def look_up(attribute):
-            if not attribute.startswith("__"):  # Python asks for those of every module
-                for home in map(import_module, homes):
-                    if hasattr(home, attribute):
-                        return getattr(home, attribute)
-            raise AttributeError(
-                f"minihf.{name} has no {attribute!r}; it stands for {', '.join(homes)}"
-            )
-
-        module.__doc__ = f"The name that `transformers` has for {', '.join(homes)}."
-        module.__getattr__ = look_up
+        alias = module.__name__.partition(".")[2]
+        module.__doc__ = f"The name that `transformers` has for {ALIASES[alias] or 'this'}."
+        module.__getattr__ = names_of(alias)
 
 
 sys.meta_path.insert(0, Aliases)

@@ -105,3 +105,66 @@ def test_aliases_are_modules_like_others():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("minihf.models.nothing")
     assert python("import minihf.modeling_utils, sys; print('torch' in sys.modules)") == ["False"]
+
+
+def test_a_row_of_the_table_is_all_that_public_names_need():
+    from minihf.families import TABLE, public_names
+
+    for model_type, (config, tokenizer, models) in TABLE.items():
+        assert {config, *models.values()} <= {*minihf.__all__}
+        assert getattr(minihf, config).model_type == model_type
+    names = public_names()
+    assert names["BertLMHeadModel"] == "models.bert" and names["RobertaTokenizerFast"] == "tokenizers.base"
+
+
+def test_names_for_editors_are_what_the_tool_writes():
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+    try:
+        import public_names
+    finally:
+        sys.path.pop(0)
+    assert Path(minihf.__file__).read_text(encoding="utf-8").endswith(public_names.START + public_names.block())
+
+
+@pytest.mark.parametrize("line", """
+from minihf import Cache, DynamicCache, TensorType
+from minihf.activations import ACT2FN, get_activation
+from minihf.cache_utils import Cache
+from minihf.configuration_utils import PretrainedConfig
+from minihf.file_utils import ModelOutput, TensorType
+from minihf.generation import GenerationConfig, LogitsProcessorList, StoppingCriteria, TextIteratorStreamer
+from minihf.generation.utils import GenerationMixin
+from minihf.modeling_outputs import BaseModelOutput, CausalLMOutputWithCrossAttentions
+from minihf.modeling_utils import PreTrainedModel
+from minihf.models import BertModel
+from minihf.models.bert import BertConfig, BertModel, BertTokenizer
+from minihf.models.bert.modeling_bert import BertLayer, BertSelfAttention
+from minihf.models.gpt2 import GPT2Tokenizer
+from minihf.tokenization_utils_base import BatchEncoding, PaddingStrategy, TruncationStrategy
+from minihf.trainer_utils import EvalPrediction, PREFIX_CHECKPOINT_DIR, get_last_checkpoint, set_seed
+from minihf.utils import CONFIG_NAME, ModelOutput, PaddingStrategy, SAFE_WEIGHTS_NAME, TensorType, WEIGHTS_NAME, is_torch_available
+""".strip().splitlines())
+def test_lines_that_people_have_work_with_our_name_in_them(line):
+    exec(line.replace("minihf", "transformers"), theirs := {})
+    exec(line, ours := {})
+    for name in set(theirs) - {"__builtins__"}:
+        if isinstance(theirs[name], (str, bool)):
+            assert ours[name] == theirs[name]
+        elif name == "is_torch_available":
+            assert ours[name]()
+
+
+def test_words_for_options_are_the_reference_s():
+    from transformers.tokenization_utils_base import TruncationStrategy
+    from transformers.utils import PaddingStrategy, TensorType
+
+    from minihf import BertTokenizer, _names
+
+    for theirs in (TensorType, PaddingStrategy, TruncationStrategy):
+        ours = getattr(_names, theirs.__name__)
+        assert [(o.name, o.value) for o in ours] == [(o.name, o.value) for o in theirs]
+        with pytest.raises(ValueError, match="'x' is not a valid"):
+            ours("x")
+    tokenizer = BertTokenizer.from_pretrained("minihf/tiny-bert")
+    call = dict(return_tensors=_names.TensorType.NUMPY, padding=_names.PaddingStrategy.MAX_LENGTH, truncation=_names.TruncationStrategy.LONGEST_FIRST, max_length=5)
+    assert tokenizer("a text", **call).input_ids.shape == (1, 5)

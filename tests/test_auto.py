@@ -41,6 +41,9 @@ def put(folder, name, data):
     return folder
 
 
+KNOWN = ", ".join(sorted(auto.TABLE))
+
+
 # ---- the table ----
 
 
@@ -112,7 +115,7 @@ def test_family_of_old_configs(tmp_path, data, want):
     if want:
         assert AutoConfig.from_pretrained(tmp_path).model_type == want
     else:
-        with pytest.raises(ValueError, match='no "model_type".*albert, bert, distilbert, electra, gpt2, roberta'):
+        with pytest.raises(ValueError, match=f'no "model_type".*{KNOWN}'):
             AutoConfig.from_pretrained(tmp_path)
 
 
@@ -165,12 +168,12 @@ def test_model_types_that_are_no_text(tmp_path, data):
 
 
 def test_unknown_family_names_the_known(tmp_path):
-    put(tmp_path, "config.json", {"model_type": "llama"})
+    put(tmp_path, "config.json", {"model_type": "mamba"})
     for cls in (AutoConfig, AutoModel, AutoTokenizer, AutoModelForCausalLM):
-        with pytest.raises(ValueError, match="'llama' is not known here. Known: albert, bert, distilbert, electra, gpt2, roberta.*register"):
+        with pytest.raises(ValueError, match=f"'mamba' is not known here. Known: {KNOWN}.*register"):
             cls.from_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="llama"):
-        AutoConfig.for_model("llama")
+    with pytest.raises(ValueError, match="mamba"):
+        AutoConfig.for_model("mamba")
 
 
 def test_missing_and_broken_config(tmp_path):
@@ -599,7 +602,7 @@ def test_tokenizer_json_decides(tmp_path, monkeypatch, family, name):
         monkeypatch.setattr(cls, "from_pretrained", classmethod(lambda cls, *args, **kwargs: asked.append(cls)))
     ours = auto.find_tokenizer_class(tmp_path, {})
     assert ours is {"BertTokenizerFast": BertTokenizer, None: {"bert": BertTokenizer, "gpt2": GPT2Tokenizer}.get(family)}.get(name) or \
-        ours is auto.load("tokenizers.base", "PreTrainedTokenizerFast")
+        ours is auto.import_class("tokenizers.base", "PreTrainedTokenizerFast")
     if family == "llama" or family is None and name is None:
         return  # a family of theirs; without any name they want a config.json
     try:
