@@ -22,14 +22,7 @@ _MODULES = {
         "AutoModelForTextEncoding AutoModelForSeq2SeqLM AutoModelForMaskGeneration"
     ),
     "cache": "DynamicCache",
-<<<<<<< HEAD
-    "config": (
-        "PretrainedConfig PreTrainedConfig BertConfig DistilBertConfig GPT2Config "
-        "RobertaConfig ElectraConfig AlbertConfig EncoderDecoderConfig"
-    ),
-=======
     "config": "PretrainedConfig PreTrainedConfig",
->>>>>>> 2437ac8 (Families: one row of a table gives lookups, public names and module names; Auto reads a configuration once and its plumbing is a reference page; names that people's code imports)
     "data": (
         "default_data_collator DefaultDataCollator DataCollatorWithPadding "
         "DataCollatorForLanguageModeling DataCollatorForTokenClassification "
@@ -49,42 +42,7 @@ _MODULES = {
     ),
     "generation.search": "GenerationConfig GenerationMixin TextStreamer TextIteratorStreamer",
     "modeling": "PreTrainedModel",
-<<<<<<< HEAD
-    "models.bert": (
-        "BertPreTrainedModel BertModel BertForMaskedLM BertLMHeadModel BertForPreTraining "
-        "BertForNextSentencePrediction BertForSequenceClassification "
-        "BertForTokenClassification BertForQuestionAnswering BertForMultipleChoice"
-    ),
-    "models.distilbert": (
-        "DistilBertPreTrainedModel DistilBertModel DistilBertForMaskedLM "
-        "DistilBertForSequenceClassification DistilBertForTokenClassification "
-        "DistilBertForQuestionAnswering DistilBertForMultipleChoice"
-    ),
-    "models.gpt2": (
-        "GPT2PreTrainedModel GPT2Model GPT2LMHeadModel GPT2DoubleHeadsModel "
-        "GPT2ForSequenceClassification GPT2ForTokenClassification "
-        "GPT2ForQuestionAnswering"
-    ),
-    "models.roberta": (
-        "RobertaPreTrainedModel RobertaModel RobertaForMaskedLM RobertaForCausalLM "
-        "RobertaForSequenceClassification RobertaForTokenClassification "
-        "RobertaForQuestionAnswering RobertaForMultipleChoice"
-    ),
-    "models.electra": (
-        "ElectraPreTrainedModel ElectraModel ElectraForPreTraining ElectraForMaskedLM "
-        "ElectraForCausalLM ElectraForSequenceClassification "
-        "ElectraForTokenClassification ElectraForQuestionAnswering "
-        "ElectraForMultipleChoice"
-    ),
-    "models.albert": (
-        "AlbertPreTrainedModel AlbertModel AlbertForPreTraining AlbertForMaskedLM "
-        "AlbertForSequenceClassification AlbertForTokenClassification "
-        "AlbertForQuestionAnswering AlbertForMultipleChoice"
-    ),
-    "models.encoder_decoder": "EncoderDecoderModel",
-=======
     "models.gpt2": "GPT2DoubleHeadsModel",
->>>>>>> 2437ac8 (Families: one row of a table gives lookups, public names and module names; Auto reads a configuration once and its plumbing is a reference page; names that people's code imports)
     "pipelines": (
         "pipeline Pipeline TextClassificationPipeline TokenClassificationPipeline "
         "NerPipeline QuestionAnsweringPipeline FillMaskPipeline TextGenerationPipeline "
@@ -149,13 +107,8 @@ if TYPE_CHECKING:  # for editors: the same names
     )
     from .cache import DynamicCache
     from .config import (
-<<<<<<< HEAD
-        PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, GPT2Config,
-        RobertaConfig, ElectraConfig, AlbertConfig, EncoderDecoderConfig,
-=======
         PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, RobertaConfig,
-        ElectraConfig, AlbertConfig, GPT2Config, LlamaConfig,
->>>>>>> 2437ac8 (Families: one row of a table gives lookups, public names and module names; Auto reads a configuration once and its plumbing is a reference page; names that people's code imports)
+        ElectraConfig, AlbertConfig, GPT2Config, EncoderDecoderConfig, LlamaConfig,
     )
     from .data import (
         default_data_collator, DefaultDataCollator, DataCollatorWithPadding,
@@ -200,6 +153,7 @@ if TYPE_CHECKING:  # for editors: the same names
         ElectraForTokenClassification, ElectraForQuestionAnswering,
         ElectraForMultipleChoice,
     )
+    from .models.encoder_decoder import EncoderDecoderModel
     from .models.gpt2 import (
         GPT2DoubleHeadsModel, GPT2PreTrainedModel, GPT2Model, GPT2LMHeadModel,
         GPT2ForSequenceClassification, GPT2ForTokenClassification,
@@ -215,21 +169,6 @@ if TYPE_CHECKING:  # for editors: the same names
         RobertaForSequenceClassification, RobertaForTokenClassification,
         RobertaForQuestionAnswering, RobertaForMultipleChoice,
     )
-<<<<<<< HEAD
-    from .models.electra import (
-        ElectraPreTrainedModel, ElectraModel, ElectraForPreTraining, ElectraForMaskedLM,
-        ElectraForCausalLM, ElectraForSequenceClassification,
-        ElectraForTokenClassification, ElectraForQuestionAnswering,
-        ElectraForMultipleChoice,
-    )
-    from .models.albert import (
-        AlbertPreTrainedModel, AlbertModel, AlbertForPreTraining, AlbertForMaskedLM,
-        AlbertForSequenceClassification, AlbertForTokenClassification,
-        AlbertForQuestionAnswering, AlbertForMultipleChoice,
-    )
-    from .models.encoder_decoder import EncoderDecoderModel
-=======
->>>>>>> 2437ac8 (Families: one row of a table gives lookups, public names and module names; Auto reads a configuration once and its plumbing is a reference page; names that people's code imports)
     from .pipelines import (
         pipeline, Pipeline, TextClassificationPipeline, TokenClassificationPipeline,
         NerPipeline, QuestionAnsweringPipeline, FillMaskPipeline,

@@ -88,7 +88,7 @@ def model_class(
             f"(model_type {config.model_type!r}), which has: {has}.{later}"
         )
     if isinstance(found, str):
-        return import_class(f"models.{config.model_type}", found)
+        return import_class(module_of(config.model_type), found)
     return found
 
 # %% ../nbs/21_auto.ipynb #model-type-of-2
@@ -507,7 +507,8 @@ OTHERS = (
     "mobilebert modernbert modernvbert nomic_bert qdqbert qwen2_5_omni qwen2_5_vl "
     "qwen2_audio qwen2_moe qwen2_vl qwen3_5 qwen3_asr qwen3_moe qwen3_next "
     "qwen3_omni_moe qwen3_vl rembert retribert roberta-prelayernorm roc_bert "
-    "squeezebert ultrabert ultravbert video_llama_3 visual_bert wav2vec2-bert "
+    "speech-encoder-decoder squeezebert ultrabert ultravbert video_llama_3 "
+    "vision-encoder-decoder visual_bert wav2vec2-bert "
     "xlm-roberta xlm-roberta-xl"
 ).split()  # families elsewhere, in whose names stands one of ours
 
@@ -623,7 +624,7 @@ def tokenizer_files(source, hub: dict) -> tuple[dict, dict]:
         found.append(read_json(path) if path else {})
     return tuple(found)
 
-
+# %% ../nbs/reference_auto.ipynb #no-tokenizer
 def no_tokenizer(source) -> OSError:
     "The error for a checkpoint that does not tell its tokenizer."
     return OSError(

@@ -34,6 +34,8 @@ TABLE = {
                   TextEncoding="AlbertModel"),
     "gpt2": row("GPT2", "GPT2Tokenizer", SORTING,
                 CausalLM="GPT2LMHeadModel", PreTraining="GPT2LMHeadModel"),
+    "encoder-decoder": row("EncoderDecoder", "PreTrainedTokenizer", "", Model=None,
+                           Seq2SeqLM="EncoderDecoderModel"),
     "llama": row("Llama", "PreTrainedTokenizer", f"CausalLM {SORTING}"),
 }  # model_type -> (config class, tokenizer class, {task: model class})
 
