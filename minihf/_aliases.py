@@ -13,7 +13,7 @@ from .families import TABLE, module_of
 TRAINING = (
     "training.trainer training.parts training.callbacks training.arguments "
     "training.schedules training.loop training.evaluation training.checkpoints "
-    "training.resume training.search training.batches"
+    "training.resume training.search training.batches training.fsdp"
 )
 ALIASES = {  # name in transformers -> the modules here that hold it; "": all public names
     "activations": "layers _names",

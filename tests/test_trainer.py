@@ -277,6 +277,9 @@ def test_names_of_other_versions():
     (dict(per_device_train_batch_size=0), "at least 1"),
     (dict(lr_scheduler_type="reduce_lr_on_plateau"), "watches a metric"),
     (dict(report_to="wandb"), "callback"),
+    (dict(report_to=["tensorboard", "wandb"]), "callback"),
+    (dict(fsdp=True, fp16=True), "choose bf16"),
+    (dict(deepspeed="x.json"), "set fsdp=True"),
     (dict(train_sampling_strategy="sorted"), "group_by_length"),
 ])
 def test_wrong_settings_are_named(kw, says):
@@ -717,6 +720,53 @@ def test_bars_and_curves(tmp_path, monkeypatch, capsys):
     assert len(shown) >= 3 and len(shown[-1].axes) == 2
     assert "'loss'" in capsys.readouterr().out
     assert trainer.pop_callback(T.ProgressCallback) is None
+
+
+class Written:
+    "Stands in for TensorBoard's writer"
+
+    def __init__(self, log_dir="given"):
+        self.log_dir, self.numbers, self.texts = log_dir, [], []
+
+    def add_scalar(self, name, value, step):
+        self.numbers.append((name, step))
+
+    def add_text(self, name, text):
+        self.texts.append(name)
+
+    flush = close = lambda self: None
+
+
+def test_tensorboard_hears_what_the_reference_tells_it(tmp_path):
+    from transformers.integrations import TensorBoardCallback
+
+    heard = []
+    for lib, cls in ((T, T.TensorBoardCallback), (hf, TensorBoardCallback)):
+        writer = Written()
+        callback = cls.__new__(cls)
+        if lib is hf:  # it looks for the package even if it is given a writer
+            callback.tb_writer, callback.logging_dir, callback._SummaryWriter = writer, str(tmp_path), None
+        else:
+            callback.__init__(writer)
+        args = lib.TrainingArguments(str(tmp_path / lib.__name__), use_cpu=True, disable_tqdm=True, max_steps=4, logging_steps=2,
+                                     eval_strategy="steps", eval_steps=2, save_strategy="no", report_to="none")
+        lib.Trainer(Tiny(), args, train_dataset=POINTS, eval_dataset=POINTS[:8], callbacks=[callback]).train()
+        heard.append((writer.numbers, writer.texts))
+    assert heard[0] == heard[1] and ("train/loss", 2) in heard[0][0] and ("eval/loss", 4) in heard[0][0]
+
+
+def test_tensorboard_is_asked_for_by_name(tmp_path, monkeypatch):
+    import sys
+    import types
+
+    made = []
+    module = types.SimpleNamespace(SummaryWriter=lambda log_dir: made.append(Written(log_dir)) or made[-1])
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    tiny(tmp_path, report_to="tensorboard").train()
+    assert made[0].log_dir.startswith(str(tmp_path / "runs")) and ("train/train_loss", 6) in made[0].numbers
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        tiny(tmp_path, report_to=["tensorboard"])
 
 
 def test_metrics_go_to_files(tmp_path, capsys):

@@ -14,7 +14,7 @@ import torch
 import transformers as hf
 
 import minihf.trainer as T
-import minihf.training.trainer as trainer_module
+import minihf.training.parts as parts
 from minihf.config import BertConfig
 from minihf.models.bert import BertForMaskedLM
 
@@ -168,7 +168,7 @@ def test_save_only_model_cannot_be_resumed(tmp_path):
 @pytest.mark.parametrize("what", ["safetensors", "optimizer", "json", "rename"])
 def test_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch, what):
     full = OSError(28, "No space left on device")
-    real = dict(safetensors=trainer_module.save_files, optimizer=torch.save, json=trainer_module.write_json, rename=os.replace)[what]
+    real = dict(safetensors=parts.save_files, optimizer=torch.save, json=parts.write_json, rename=os.replace)[what]
 
     def fail(*args, **kwargs):
         if (tmp_path / "checkpoint-5").exists():
@@ -177,7 +177,7 @@ def test_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch, what)
             raise full
         return real(*args, **kwargs)
 
-    where = dict(safetensors=(trainer_module, "save_files"), optimizer=(torch, "save"), json=(trainer_module, "write_json"),
+    where = dict(safetensors=(parts, "save_files"), optimizer=(torch, "save"), json=(parts, "write_json"),
                  rename=(os, "replace"))[what]
     monkeypatch.setattr(*where, fail)
     with pytest.raises(OSError, match="checkpoint-10 was not written.*whole and usable: checkpoint-5") as e:

@@ -86,6 +86,7 @@ CONTRADICTIONS = (  # what may not be, and what to say about it
      "load_best_model_at_end needs save_steps={save_steps} to be a multiple of "
      "eval_steps={eval_steps}"),
     (lambda a: a.fp16 and a.bf16, "fp16 and bf16 are both set: choose one"),
+    (lambda a: a.fp16 and a.fsdp, "fsdp doesn't scale the losses of fp16: choose bf16"),
     (lambda a: a.lr_scheduler_type == "reduce_lr_on_plateau" and a.eval_strategy == "no",
      "reduce_lr_on_plateau watches a metric: set eval_strategy"),
     (lambda a: a.dataloader_prefetch_factor is not None and not a.dataloader_num_workers,

@@ -419,13 +419,14 @@ class TensorBoardCallback(TrainerCallback):
     "Writes the log for TensorBoard. Raises: ImportError if it isn't installed."
 
     def __init__(self, tb_writer=None):  # None: one for `output_dir/runs/…`
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as e:
-            raise ImportError("report_to='tensorboard' needs the package: pip install "
-                              "tensorboard") from e
-        self.make = SummaryWriter
         self.writer = tb_writer
+        if tb_writer is None:  # told now, not after an hour
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as e:
+                raise ImportError("report_to='tensorboard' needs the package: pip "
+                                  "install tensorboard") from e
+            self.make = SummaryWriter
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         if not state.is_world_process_zero:

@@ -17,6 +17,7 @@ import torch
 
 from ..book import brief
 from .batches import has_length
+from .fsdp import wants_fsdp
 
 # %% ../../nbs/training.evaluation.ipynb #to-numpy
 def to_numpy(x):
@@ -194,7 +195,7 @@ def evaluation_loop(
     "One pass over a loader in evaluation mode, and what it found."
     if loss_only is None:
         loss_only = t.args.prediction_loss_only
-    if not t.accelerator._models:
+    if not t.accelerator._models and not wants_fsdp(t.args):
         t.accelerator.prepare_model(t.model, evaluation_mode=True)
     for name, dtype in (("fp16", torch.float16), ("bf16", torch.bfloat16)):
         if getattr(t.args, f"{name}_full_eval") and not t.is_in_train:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['logger', 'GIVEN', 'know_model', 'count_items', 'count_flos', 'on_device', 'prediction_step', 'not_a_loss', 'no_loss',
            'clip_gradients', 'step_schedule', 'why_not_finite', 'check_finite', 'Run', 'plan_run', 'prepare_run',
-           'begin_state', 'align_tokens', 'check_run', 'open_run', 'finish', 'get_train_dataloader',
+           'wrap', 'begin_state', 'align_tokens', 'check_run', 'open_run', 'finish', 'get_train_dataloader',
            'get_train_sampler', 'get_eval_dataloader', 'get_test_dataloader', 'create_optimizer', 'create_scheduler',
            'get_learning_rate', 'evaluate', 'predict', 'speed_of', 'run_evaluation', 'evaluate_in_run', 'save_files',
            'size_of', 'save_model', 'save_checkpoint', 'states_of', 'save_metrics', 'log_metrics', 'save_state',
@@ -57,6 +57,9 @@ from minihf.training.checkpoints import (
 # %% ../../nbs/training.parts.ipynb #from-minihf-training-evaluation-import
 from minihf.training.evaluation import (
     EvalLoopOutput, PredictionOutput, TrainOutput, evaluation_loop, speed_metrics,
+)
+from minihf.training.fsdp import (
+    is_sharded, is_shared, put_weights, shard, share_memory, wants_fsdp, whole,
 )
 from minihf.training.loop import (
     count_labels, rng_state, set_rng_state, set_seed,
@@ -188,7 +191,8 @@ def clip_gradients(t, run) -> Tensor:  # the length before it was cut
     "Shorten the gradient of all parameters together to `max_grad_norm`."
     if t.accelerator.scaler is not None:
         t.accelerator.unscale_gradients()
-    return nn.utils.clip_grad_norm_(run.params, t.args.max_grad_norm or math.inf)
+    norm = nn.utils.clip_grad_norm_(run.params, t.args.max_grad_norm or math.inf)
+    return norm.full_tensor() if is_shared(norm) else norm
 
 
 def step_schedule(t):
@@ -377,7 +381,7 @@ def prepare_run(t, saved: Checkpoint | None) -> Run:
         saved.optimizer = check_optimizer(
             file("optimizer.pt"), saved.optimizer, t.optimizer, begun)
         check_schedule(t, file("scheduler.pt"), saved.schedule)
-        t.model.load_state_dict(weights, strict=False)
+        put_weights(t.model, weights)
     if a.gradient_checkpointing:
         t.model.gradient_checkpointing_enable(a.gradient_checkpointing_kwargs)
     align_tokens(t.model, t.processing_class)
@@ -385,8 +389,8 @@ def prepare_run(t, saved: Checkpoint | None) -> Run:
     run = t.run = plan_run(a, t.get_train_dataloader())
     if t.made_scheduler:
         t.lr_scheduler = None
+    t.model_wrapped = wrap(t)
     t.create_optimizer()
-    t.model_wrapped = engine.prepare_model(t.model)
     if engine.scaler is not None:  # float16 needs accelerate's own step
         t.optimizer = engine.prepare_optimizer(t.optimizer)
     t.create_scheduler(run.steps)
@@ -399,12 +403,24 @@ def prepare_run(t, saved: Checkpoint | None) -> Run:
     return run
 
 # %% ../../nbs/training.parts.ipynb #begin-state
+def wrap(t) -> nn.Module:
+    "The model as several processes train it."
+    if not wants_fsdp(t.args):
+        return t.accelerator.prepare_model(t.model)
+    if not is_sharded(t.model):
+        shard(t.model, t.args)
+        t.optimizer = None  # it must know the pieces, not the whole
+    t.accelerator._models.append(t.model)
+    return t.model
+
+
 def begin_state(t, run: Run, saved: Checkpoint | None):
     "Where the run is: at its beginning, or where the checkpoint was."
     a = t.args
     t.state = TrainerState()
     if saved:
         restore_state(t, saved)
+        saved.optimizer = share_memory(saved.optimizer, t.optimizer)
         restore_progress(t, saved)
         run.resumed = saved.randomness
     else:
@@ -636,15 +652,15 @@ def evaluate_in_run(self, skip_scheduler: bool = False) -> dict:
     return metrics
 
 # %% ../../nbs/training.parts.ipynb #save-files
-def save_files(t, folder: str):
+def save_files(t, folder: str, weights: dict | None = None):
     "Weights, config, tokenizer and settings: all of the files appear together."
     os.makedirs(folder, exist_ok=True)
     model, settings = t.accelerator.unwrap_model(t.model), t.args.to_json_string()
     with saving(folder):
         if hasattr(model, "save_pretrained"):
-            model.save_pretrained(folder)
+            model.save_pretrained(folder, state_dict=weights)
         else:
-            save_tensors(model.state_dict(), folder)
+            save_tensors(weights or model.state_dict(), folder)
         if hasattr(t.processing_class, "save_pretrained"):
             t.processing_class.save_pretrained(folder)
         write_json(json.loads(settings), os.path.join(folder, "training_args.json"))
@@ -660,11 +676,12 @@ def size_of(t, alone: bool = False) -> int:  # bytes
 
 def save_model(self, output_dir: str | None = None, _internal_call: bool = False):
     "Weights, config, tokenizer and settings, as `from_pretrained` wants them."
+    weights = whole(self.model.state_dict()) if is_sharded(self.model) else None
     if not self.args.should_save:
         return
     folder = os.fspath(output_dir or self.args.output_dir)
     try:
-        save_files(self, folder)
+        save_files(self, folder, weights)
     except OSError as e:
         if _internal_call or e.errno is None:  # the checkpoint has a word of its own
             raise
@@ -683,11 +700,12 @@ def save_checkpoint(self, model=None, trial=None):
     wait = self.accelerator.wait_for_everyone
     with whole_folder(path, a.should_save, wait, size_of(self)) as tmp:
         file = partial(os.path.join, tmp)
+        self.save_model(tmp, _internal_call=True)  # all take part, one writes
+        memory = whole(self.optimizer.state_dict()) if not a.save_only_model else None
         if a.should_save:
-            self.save_model(tmp, _internal_call=True)
             state.save_to_json(file("trainer_state.json"))
         if a.should_save and not a.save_only_model:
-            save_pt(self.optimizer.state_dict(), file("optimizer.pt"))
+            save_pt(memory, file("optimizer.pt"))
             save_pt(self.lr_scheduler.state_dict(), file("scheduler.pt"))
             if self.accelerator.scaler is not None:
                 save_pt(self.accelerator.scaler.state_dict(), file("scaler.pt"))
@@ -781,6 +799,9 @@ def check_arguments(t):
     args, name, data = t.args, type(t.model).__name__, t.train_dataset
     if args.eval_strategy != "no" and t.eval_dataset is None:
         raise ValueError(f"eval_strategy={args.eval_strategy.value!r} needs eval_dataset=…")
+    if wants_fsdp(args) and (t.optimizer or t.lr_scheduler):
+        raise ValueError("with fsdp weights become pieces, so optimizers=… can't be given: "
+                         "override create_optimizer instead")
     if t.model_init is not None and (t.optimizer or t.lr_scheduler):
         raise RuntimeError(
             "model_init makes a new model for each run, so optimizers=… can't be "

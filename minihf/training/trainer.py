@@ -26,6 +26,7 @@ from minihf.training.callbacks import (
 )
 from .checkpoints import fitting_weights, own_folder
 from .evaluation import TrainOutput
+from .fsdp import put_weights
 from .loop import count_labels, set_rng_state, set_seed, smoothed_loss
 from .search import hyperparameter_search
 
@@ -275,8 +276,7 @@ class Trainer:
 
     def _load_best_model(self):
         best = self.state.best_model_checkpoint
-        weights = fitting_weights(self.model, best)
-        self.model.load_state_dict(weights, strict=False)
+        put_weights(self.model, fitting_weights(self.model, best))
 
 # %% ../../nbs/25c_training.trainer.ipynb #written-2
 def written(t, inputs: dict, labels) -> tuple:  # (b, n) tokens; labels as long
