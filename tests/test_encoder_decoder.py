@@ -323,3 +323,44 @@ def test_dtype_and_kernel_reach_both_halves(tmp_path):
     half = EncoderDecoderModel.from_pretrained(tmp_path, dtype=torch.float16, attn_implementation="eager")
     assert {p.dtype for p in half.parameters()} == {torch.float16}
     assert half.encoder.config._attn_implementation == half.decoder.config._attn_implementation == "eager"
+
+
+# writing
+
+HOW = [dict(do_sample=False), dict(do_sample=False, use_cache=False), dict(do_sample=False, num_beams=3),
+       dict(do_sample=False, num_beams=4, num_return_sequences=2, length_penalty=0.5),
+       dict(do_sample=False, num_beams=2, use_cache=False), dict(do_sample=True, top_k=8),
+       dict(do_sample=True, num_beams=2), dict(do_sample=True, num_return_sequences=3)]
+
+
+@by_pair
+def test_generate_writes_what_the_reference_writes(reads, writes):
+    "Greedy, beams, seeded samples, with and without a cache, from padded texts"
+    pytest.importorskip("minihf.generation.generate")
+    ours, ref = pair(reads, writes)
+    given = {k: v for k, v in inputs().items() if k != "labels"}
+    for m in (ours, ref):
+        g = m.generation_config
+        g.decoder_start_token_id, g.pad_token_id, g.eos_token_id, g.bos_token_id = 1, 0, 2, 1
+    for how in HOW:
+        written = []
+        for m in (ours, ref):
+            torch.manual_seed(0)
+            written.append(m.generate(**given, max_new_tokens=8, **how))
+        assert torch.equal(*written), how
+
+
+def test_the_encoder_reads_once():
+    pytest.importorskip("minihf.generation.generate")
+    ours, ref = pair("bert", "gpt2")
+    given = {k: v for k, v in inputs().items() if k != "labels"}
+    kw = dict(max_new_tokens=6, do_sample=False, num_beams=2, eos_token_id=None, pad_token_id=0)
+    calls = []
+    hook = ours.encoder.register_forward_hook(lambda *_: calls.append(1))
+    written = ours.generate(**given, **kw)
+    assert len(calls) == 1 and torch.equal(written, ref.generate(**given, **kw))
+    hook.remove()
+    once = ours.encoder(**given)
+    assert torch.equal(ours.generate(encoder_outputs=once, attention_mask=given["attention_mask"], **kw), written)
+    begun = dict(decoder_input_ids=torch.tensor([[1, 5], [1, 6], [1, 7]]))
+    assert torch.equal(*[m.generate(**given, **begun, **kw) for m in (ours, ref)])
