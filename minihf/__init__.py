@@ -40,7 +40,9 @@ _MODULES = {
         "StoppingCriteria StoppingCriteriaList MaxLengthCriteria MaxTimeCriteria "
         "EosTokenCriteria StopStringCriteria"
     ),
-    "generation.search": "GenerationConfig GenerationMixin TextStreamer TextIteratorStreamer",
+    "generation.config": "GenerationConfig",
+    "generation.generate": "GenerationMixin",
+    "generation.streamers": "TextStreamer TextIteratorStreamer",
     "modeling": "PreTrainedModel",
     "models.gpt2": "GPT2DoubleHeadsModel",
     "pipelines": (
@@ -128,9 +130,9 @@ if TYPE_CHECKING:  # for editors: the same names
         StoppingCriteriaList, MaxLengthCriteria, MaxTimeCriteria, EosTokenCriteria,
         StopStringCriteria,
     )
-    from .generation.search import (
-        GenerationConfig, GenerationMixin, TextStreamer, TextIteratorStreamer,
-    )
+    from .generation.config import GenerationConfig
+    from .generation.generate import GenerationMixin
+    from .generation.streamers import TextStreamer, TextIteratorStreamer
     from .modeling import PreTrainedModel
     from .models.albert import (
         AlbertPreTrainedModel, AlbertModel, AlbertForPreTraining, AlbertForMaskedLM,

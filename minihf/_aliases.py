@@ -22,11 +22,12 @@ ALIASES = {  # name in transformers -> the modules here that hold it; "": all pu
     "data.data_collator": "data",
     "file_utils": "_names modeling_outputs hub tokenizers.base",
     "generation": "",
-    "generation.configuration_utils": "generation.search",
+    "generation.configuration_utils": "generation.config",
     "generation.logits_process": "generation.logits",
     "generation.stopping_criteria": "generation.logits",
-    "generation.streamers": "generation.search",
-    "generation.utils": "generation.search generation.logits",
+    "generation.utils": (
+        "generation.generate generation.config generation.streamers generation.logits"
+    ),
     "modeling_utils": "modeling loading layers",
     "models": "",
     "models.auto": "auto",

@@ -10,7 +10,7 @@ transformers = pytest.importorskip("transformers")
 import minihf  # noqa: E402
 from minihf import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, MaxLengthCriteria  # noqa: E402
 from minihf.generation.logits import LogitsProcessor, SuppressTokensLogitsProcessor  # noqa: E402
-from minihf.generation.search import generate  # noqa: E402
+from minihf.generation.generate import generate  # noqa: E402
 
 FOLDER = str(Path(minihf.__file__).parent / "assets/tiny-gpt2")
 IDS = torch.tensor([[33, 447, 289]])

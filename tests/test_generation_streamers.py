@@ -10,7 +10,8 @@ import torch
 transformers = pytest.importorskip("transformers")
 import minihf  # noqa: E402
 from minihf import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
-from minihf.generation.search import BaseStreamer, TextIteratorStreamer, TextStreamer, generate  # noqa: E402
+from minihf.generation.generate import generate  # noqa: E402
+from minihf.generation.streamers import BaseStreamer, TextIteratorStreamer, TextStreamer  # noqa: E402
 
 ASSETS = Path(minihf.__file__).parent / "assets"
 IDS = torch.tensor([[33, 447, 289]])

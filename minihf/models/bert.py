@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..attention import split_heads
 from ..body import ALONE, Body, cross_attention, self_attention
 from ..config import BertConfig
-from ..generation.search import GenerationMixin
+from ..generation.generate import GenerationMixin
 from minihf.heads import (
     CACHE, CausalLM, MaskedLM, MultipleChoice, NextSentencePrediction, QuestionAnswering,
     SequenceClassification, TokenClassification, WordsAndPair,

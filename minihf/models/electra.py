@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 # %% ../../nbs/15_models.electra.ipynb #from-minihf-config-import-electraconfig
 from ..config import ElectraConfig
-from ..generation.search import GenerationMixin
+from ..generation.generate import GenerationMixin
 from minihf.heads import (
     CausalLM, ClassificationHead, Head, MaskedLM, MultipleChoice, QuestionAnswering,
     SequenceClassification, SequenceSummary, TokenClassification,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..auto import AutoConfig, AutoModel, AutoModelForCausalLM
 from ..book import brief
 from ..config import EncoderDecoderConfig
-from ..generation.search import GenerationMixin
+from ..generation.generate import GenerationMixin
 from ..heads import masked_lm_loss
 from ..modeling import PreTrainedModel, init_module
 from ..modeling_outputs import BaseModelOutput, Seq2SeqLMOutput

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..attention import attention, merge_heads
 from ..body import ALONE, Body, cross_attention
 from ..config import GPT2Config
-from ..generation.search import GenerationMixin
+from ..generation.generate import GenerationMixin
 from minihf.heads import (
     ENCODER, CausalLM, LastTokenClassification, QuestionAnswering, SequenceSummary,
     TokenClassification, choice_loss, next_token_loss,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..attention import attention, merge_heads
 from ..body import ALONE, Body
 from ..config import LlamaConfig
-from ..generation.search import GenerationMixin
+from ..generation.generate import GenerationMixin
 from minihf.heads import (
     ENCODER, CausalLM, LastTokenClassification, QuestionAnswering, TokenClassification,
     head_dropout, token_loss,

@@ -13,7 +13,7 @@ from torch import nn
 
 # %% ../../nbs/14_models.roberta.ipynb #from-minihf-config-import-robertaconfig
 from ..config import RobertaConfig
-from ..generation.search import GenerationMixin
+from ..generation.generate import GenerationMixin
 from minihf.heads import (
     CACHE, CausalLM, ClassificationHead, MaskedLM, MultipleChoice, QuestionAnswering,
     SequenceClassification, TokenClassification,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..book import checked, fits
 from ..generation.logits import need
-from ..generation.search import accepted
+from ..generation.decode import accepted
 from ..heads import first_token, max_pool, mean_pool
 from .base import Batch, Pipeline, stack
 

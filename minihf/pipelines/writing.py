@@ -13,7 +13,7 @@ import torch
 
 from ..book import fits
 from ..generation.logits import need
-from ..generation.search import GenerationConfig
+from ..generation.config import GenerationConfig
 from .base import Batch, collate, input_kind, row_length
 from .text import TextTask, need_string, once, tokenize
 

@@ -305,7 +305,7 @@ class Seq2SeqTrainer(Trainer):
         self.how = {}  # of `generate`
         config = self.args.generation_config
         if isinstance(config, (str, os.PathLike)):
-            from minihf.generation.search import GenerationConfig
+            from minihf.generation.config import GenerationConfig
 
             self.model.generation_config = GenerationConfig.from_pretrained(config)
         elif config is not None:

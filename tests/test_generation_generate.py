@@ -11,8 +11,11 @@ import torch
 
 transformers = pytest.importorskip("transformers")
 from minihf.generation.logits import LogitsProcessor, MaxLengthCriteria, StoppingCriteria, TopKLogitsWarper  # noqa: E402
-from minihf.generation.search import (  # noqa: E402
-    Feed, GenerationConfig, GenerationMixin, TextIteratorStreamer, TextStreamer, accept_draft, generate)
+from minihf.generation.config import SETTINGS, GenerationConfig  # noqa: E402
+from minihf.generation.decode import Feed  # noqa: E402
+from minihf.generation.drafts import accept_draft  # noqa: E402
+from minihf.generation.generate import GenerationMixin, generate  # noqa: E402
+from minihf.generation.streamers import TextIteratorStreamer, TextStreamer  # noqa: E402
 from minihf.models.gpt2 import GPT2LMHeadModel  # noqa: E402
 
 V, END, PAD = 40, 5, 3
@@ -466,8 +469,8 @@ def test_config_fields_are_the_references():
     theirs = transformers.GenerationConfig()
     for name, default in theirs._get_default_generation_params().items():
         assert hasattr(GenerationConfig(), name) or name.startswith(("assistant_look", "target_look")), name
-        from minihf.generation.search import DEFAULTS
-        assert name not in DEFAULTS or DEFAULTS[name] == default
+        row = SETTINGS.get(name)
+        assert row is None or row.heard == "never" or row.default == default, name
     config, rest = GenerationConfig.from_dict({"top_k": 3, "do_sample": True}, return_unused_kwargs=True, top_p=0.5, other=1)
     assert (config.top_k, config.top_p, rest) == (3, 0.5, {"other": 1})
     assert config.update(top_k=4, nothing=2) == {"nothing": 2} and config.top_k == 4
