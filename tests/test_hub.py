@@ -1398,7 +1398,7 @@ GOOD = {  # function -> arguments that it takes
     "read_tensors": dict(path="model.safetensors"), "read_safetensors": dict(path="model.safetensors"), "load_bin": dict(path="m.bin"),
     "write_safetensors": dict(tensors={"w": torch.zeros(2)}, path="new.safetensors", metadata={"format": "pt"}),
     "save_tensors": dict(tensors={"w": torch.zeros(2)}, folder="out", max_shard_size="1MB", metadata={"format": "pt"}, variant="fp16"),
-    "apart": dict(tensors={"w": torch.zeros(2)}), "parse_size": dict(size="1MB"), "plan_shards": dict(sizes={"w": 3}, limit=5),
+    "separate": dict(tensors={"w": torch.zeros(2)}), "parse_size": dict(size="1MB"), "plan_shards": dict(sizes={"w": 3}, limit=5),
     "split_hub_args": dict(kwargs={}), "local_path": dict(name="toy"), "cache_home": dict(cache_dir="cache"),
     "find_commit": dict(repo="ada/toy", revision="main", cache_dir="cache"), "snapshot": dict(repo="ada/toy", revision="main", cache_dir="cache"),
     "from_cache": dict(repo="ada/toy", file="config.json", revision="main", cache_dir="cache"), "shards_of": dict(index="good.index.json"),
