@@ -145,6 +145,9 @@ def run_encoder(model, cfg, inputs, rest: dict, device=None) -> Tensor:  # (b, s
     encoder = model.get_encoder()
     name, names = getattr(encoder, "main_input_name", "input_ids"), accepted(encoder)
     x, embeds = take_input(inputs, rest, name), rest.pop("inputs_embeds", None)
+    ids = rest.pop("decoder_input_ids", None)
+    if ids is None and name != "input_ids":  # then these are the decoder's
+        ids = rest.pop("input_ids", None)
     if embeds is not None:
         if x is not None:
             raise ValueError(f"`{name}` and `inputs_embeds` are both for the encoder: give "
@@ -161,9 +164,6 @@ def run_encoder(model, cfg, inputs, rest: dict, device=None) -> Tensor:  # (b, s
         args = dict(rest, **asked, return_dict=True, past_key_values=None)
         args = {k: v for k, v in args.items() if k in names and v is not None}
         rest["encoder_outputs"] = encoder(**{name: x.to(device)}, **args)
-    ids = rest.pop("decoder_input_ids", None)
-    if ids is None and name != "input_ids":  # the encoder's input has another name
-        ids = rest.pop("input_ids", None)
     return decoder_ids(cfg, ids, rest, device)
 
 # %% ../../nbs/19d_generation.generate.ipynb #decoder-ids
