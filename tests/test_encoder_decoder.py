@@ -336,7 +336,6 @@ HOW = [dict(do_sample=False), dict(do_sample=False, use_cache=False), dict(do_sa
 @by_pair
 def test_generate_writes_what_the_reference_writes(reads, writes):
     "Greedy, beams, seeded samples, with and without a cache, from padded texts"
-    pytest.importorskip("minihf.generation.generate")
     ours, ref = pair(reads, writes)
     given = {k: v for k, v in inputs().items() if k != "labels"}
     for m in (ours, ref):
@@ -351,7 +350,6 @@ def test_generate_writes_what_the_reference_writes(reads, writes):
 
 
 def test_the_encoder_reads_once():
-    pytest.importorskip("minihf.generation.generate")
     ours, ref = pair("bert", "gpt2")
     given = {k: v for k, v in inputs().items() if k != "labels"}
     kw = dict(max_new_tokens=6, do_sample=False, num_beams=2, eos_token_id=None, pad_token_id=0)
