@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['YOUNG', 'MOVED', 'CHINESE', 'NEW_CAPITALS', 'SORTED', 'ANY_SORTED', 'ANY_CHINESE', 'LOW_SORTED', 'HIGH', 'TANGLED',
            'IGNORED', 'CLASSES', 'MARKS', 'OTHERS', 'CONTROLS', 'KEPT', 'SPACED', 'LIKE_LETTERS', 'UNLIKE', 'CHUNK',
-           'TIDY', 'SPACES', 'SPELLING', 'SPECIAL', 'span', 'edges', 'is_in', 'category', 'is_space', 'is_control',
-           'is_mark', 'is_punctuation', 'is_chinese', 'lower', 'decompose', 'spell', 'Memo', 'any_of', 'parts',
-           'in_order', 'combining_class', 'sort_marks', 'split_words', 'longest_match', 'longest_by_first',
-           'ascii_table', 'ascii_words', 'Tracer', 'NewCharacter', 'Spelled', 'Splitter', 'sizes_by_start', 'match_ids',
-           'Matcher', 'locate', 'chunks_of', 'join_chunks', 'Locator', 'Encoder', 'glue', 'letters', 'merge_word',
-           'count_pairs', 'learn_merges', 'train_wordpiece', 'check_text', 'check_vocab', 'read_vocab_txt', 'refuse',
-           'check_fields', 'steps_of', 'read_normalizer', 'read_model', 'read_parts', 'write_parts', 'special_in',
-           'WordPiece']
+           'TIDY', 'SPACES', 'SPELLING', 'SPECIAL', 'letters', 'merge_word', 'count_pairs', 'learn_merges',
+           'train_wordpiece', 'span', 'edges', 'is_in', 'category', 'is_space', 'is_control', 'is_mark',
+           'is_punctuation', 'is_chinese', 'lower', 'decompose', 'spell', 'Memo', 'any_of', 'parts', 'in_order',
+           'combining_class', 'sort_marks', 'split_words', 'longest_match', 'longest_by_first', 'ascii_table',
+           'ascii_words', 'Tracer', 'NewCharacter', 'Spelled', 'Splitter', 'sizes_by_start', 'match_ids', 'Matcher',
+           'locate', 'chunks_of', 'join_chunks', 'Locator', 'Encoder', 'glue', 'check_text', 'check_vocab',
+           'read_vocab_txt', 'refuse', 'check_fields', 'steps_of', 'read_normalizer', 'read_model', 'read_parts',
+           'write_parts', 'special_in', 'WordPiece']
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #import-re
 import os
@@ -25,6 +25,109 @@ from functools import cached_property, lru_cache, partial
 from heapq import heappop, heappush
 from itertools import accumulate, chain, compress, pairwise, repeat
 from string import punctuation
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #letters
+def letters(
+    counts: dict[str, int],  # word to how often it occurs
+    special_tokens: Iterable[str] = (),  # come first
+    prefix: str = "##",
+    limit_alphabet: int | None = None,  # keep the so many most frequent characters
+    initial_alphabet: Iterable[str] = (),  # characters to have in any case
+) -> dict[str, int]:
+    "The vocabulary before any joining: special tokens and single characters."
+    seen = Counter()
+    for word, count in counts.items():
+        for c in word:
+            seen[c] += count
+    seen.update({c[0]: 1 << 60 for c in initial_alphabet if c})
+    kept = sorted(seen, key=lambda c: (-seen[c], c))[:limit_alphabet]
+    inside = {c for word in counts for c in word[1:]} & set(kept)
+    tokens = [*special_tokens, *sorted(kept), *(prefix + c for c in sorted(inside))]
+    return {token: i for i, token in enumerate(dict.fromkeys(tokens))}
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #join
+def merge_word(
+    word: list[int],  # ids of its pieces; changed in place
+    pair: tuple[int, int],
+    new: int,  # the id that replaces the pair
+) -> list[tuple[tuple[int, int], int]]:  # pairs that were lost (-1) or won (+1)
+    "Replace a pair of neighbours by one piece wherever it stands in a word."
+    (left, right), changes, i = pair, [], 0
+    while i < len(word) - 1:
+        if word[i] == left and word[i + 1] == right:
+            word[i : i + 2] = [new]
+            if i:
+                changes += [((word[i - 1], left), -1), ((word[i - 1], new), 1)]
+            if i + 1 < len(word):
+                changes += [((right, word[i + 1]), -1), ((new, word[i + 1]), 1)]
+        i += 1
+    return changes
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #index-pairs
+def count_pairs(
+    words: list[list[int]],  # each word as ids of its pieces
+    times: list[int],  # how often each word occurs
+) -> tuple[Counter, dict[tuple[int, int], set[int]]]:
+    "How often each pair occurs, and in which words."
+    count, where = Counter(), defaultdict(set)
+    for n, word in enumerate(words):
+        for pair in pairwise(word):
+            count[pair] += times[n]
+            where[pair].add(n)
+    return count, where
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #learn-merges
+def learn_merges(
+    words: list[list[int]],  # ids of their letters; changed in place
+    times: list[int],  # how often each word occurs
+    vocab: dict[str, int],  # token to id, 0, 1, 2, ...; tokens are added to it
+    vocab_size: int,  # stop at this size
+    min_frequency: int = 0,  # do not merge pairs that are rarer
+    prefix: str = "",  # marks a token that continues a word
+) -> list[str]:  # "left right", in the order in which they were merged
+    "Merge the most frequent pair, again and again, until the vocabulary is large enough."
+    tokens, merges, heap = list(vocab), [], []
+    count, won = count_pairs(words, times)  # `won`: the words where a pair is new
+    while len(vocab) < vocab_size:
+        for pair, places in won.items():
+            heappush(heap, (-count[pair], pair, len(count), places))
+        while heap and -heap[0][0] != count[heap[0][1]]:  # out of date: put it back
+            _, pair, n, places = heappop(heap)
+            heappush(heap, (-count[pair], pair, n, places))
+        if not heap or -heap[0][0] < max(1, min_frequency):
+            break
+        _, pair, _, places = heappop(heap)
+        left, right = tokens[pair[0]], tokens[pair[1]]
+        token = left + right.removeprefix(prefix)
+        if token not in vocab:
+            vocab[token] = len(tokens)
+            tokens.append(token)
+        merges.append(f"{left} {right}")
+        won = defaultdict(set)
+        for n in places:
+            for change, sign in merge_word(words[n], pair, vocab[token]):
+                count[change] += sign * times[n]
+                if sign > 0:
+                    won[change].add(n)
+    return merges
+
+# %% ../../nbs/02_tokenizers.wordpiece.ipynb #train-wordpiece
+def train_wordpiece(
+    counts: dict[str, int],  # word to how often it occurs
+    vocab_size: int = 30_000,
+    min_frequency: int = 0,  # join no pair that occurs less often
+    special_tokens: Iterable[str] = (),  # get the first ids
+    prefix: str = "##",
+    limit_alphabet: int | None = None,  # at most so many characters; None: all
+    initial_alphabet: Iterable[str] = (),  # characters to have in any case
+) -> dict[str, int]:  # token to id
+    "Learn a vocabulary by joining the most frequent pairs, as `tokenizers` does."
+    vocab = letters(counts, special_tokens, prefix, limit_alphabet, initial_alphabet)
+    written = [[prefix + c if k else c for k, c in enumerate(w)] for w in counts]
+    words = [[vocab[c] for c in word if c in vocab] for word in written]
+    times = list(counts.values())
+    learn_merges(words, times, vocab, vocab_size, min_frequency, prefix)
+    return vocab
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #young-5c8-5c9-61d-7fd-890-8e2-9fd-9fe-a7
 def span(text: str) -> range:
@@ -664,109 +767,6 @@ def glue(
     for artefact in TIDY if cleanup else ():
         text = text.replace(artefact, artefact[1:])
     return text.replace(" ' ", "'").replace(" do not", " don't") if cleanup else text
-
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #letters
-def letters(
-    counts: dict[str, int],  # word to how often it occurs
-    special_tokens: Iterable[str] = (),  # come first
-    prefix: str = "##",
-    limit_alphabet: int | None = None,  # keep the so many most frequent characters
-    initial_alphabet: Iterable[str] = (),  # characters to have in any case
-) -> dict[str, int]:
-    "The vocabulary before any joining: special tokens and single characters."
-    seen = Counter()
-    for word, count in counts.items():
-        for c in word:
-            seen[c] += count
-    seen.update({c[0]: 1 << 60 for c in initial_alphabet if c})
-    kept = sorted(seen, key=lambda c: (-seen[c], c))[:limit_alphabet]
-    inside = {c for word in counts for c in word[1:]} & set(kept)
-    tokens = [*special_tokens, *sorted(kept), *(prefix + c for c in sorted(inside))]
-    return {token: i for i, token in enumerate(dict.fromkeys(tokens))}
-
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #join
-def merge_word(
-    word: list[int],  # ids of its pieces; changed in place
-    pair: tuple[int, int],
-    new: int,  # the id that replaces the pair
-) -> list[tuple[tuple[int, int], int]]:  # pairs that were lost (-1) or won (+1)
-    "Replace a pair of neighbours by one piece wherever it stands in a word."
-    (left, right), changes, i = pair, [], 0
-    while i < len(word) - 1:
-        if word[i] == left and word[i + 1] == right:
-            word[i : i + 2] = [new]
-            if i:
-                changes += [((word[i - 1], left), -1), ((word[i - 1], new), 1)]
-            if i + 1 < len(word):
-                changes += [((right, word[i + 1]), -1), ((new, word[i + 1]), 1)]
-        i += 1
-    return changes
-
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #index-pairs
-def count_pairs(
-    words: list[list[int]],  # each word as ids of its pieces
-    times: list[int],  # how often each word occurs
-) -> tuple[Counter, dict[tuple[int, int], set[int]]]:
-    "How often each pair occurs, and in which words."
-    count, where = Counter(), defaultdict(set)
-    for n, word in enumerate(words):
-        for pair in pairwise(word):
-            count[pair] += times[n]
-            where[pair].add(n)
-    return count, where
-
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #learn-merges
-def learn_merges(
-    words: list[list[int]],  # ids of their letters; changed in place
-    times: list[int],  # how often each word occurs
-    vocab: dict[str, int],  # token to id, 0, 1, 2, ...; tokens are added to it
-    vocab_size: int,  # stop at this size
-    min_frequency: int = 0,  # do not merge pairs that are rarer
-    prefix: str = "",  # marks a token that continues a word
-) -> list[str]:  # "left right", in the order in which they were merged
-    "Merge the most frequent pair, again and again, until the vocabulary is large enough."
-    tokens, merges, heap = list(vocab), [], []
-    count, won = count_pairs(words, times)  # `won`: the words where a pair is new
-    while len(vocab) < vocab_size:
-        for pair, places in won.items():
-            heappush(heap, (-count[pair], pair, len(count), places))
-        while heap and -heap[0][0] != count[heap[0][1]]:  # out of date: put it back
-            _, pair, n, places = heappop(heap)
-            heappush(heap, (-count[pair], pair, n, places))
-        if not heap or -heap[0][0] < max(1, min_frequency):
-            break
-        _, pair, _, places = heappop(heap)
-        left, right = tokens[pair[0]], tokens[pair[1]]
-        token = left + right.removeprefix(prefix)
-        if token not in vocab:
-            vocab[token] = len(tokens)
-            tokens.append(token)
-        merges.append(f"{left} {right}")
-        won = defaultdict(set)
-        for n in places:
-            for change, sign in merge_word(words[n], pair, vocab[token]):
-                count[change] += sign * times[n]
-                if sign > 0:
-                    won[change].add(n)
-    return merges
-
-# %% ../../nbs/02_tokenizers.wordpiece.ipynb #train-wordpiece
-def train_wordpiece(
-    counts: dict[str, int],  # word to how often it occurs
-    vocab_size: int = 30_000,
-    min_frequency: int = 0,  # join no pair that occurs less often
-    special_tokens: Iterable[str] = (),  # get the first ids
-    prefix: str = "##",
-    limit_alphabet: int | None = None,  # at most so many characters; None: all
-    initial_alphabet: Iterable[str] = (),  # characters to have in any case
-) -> dict[str, int]:  # token to id
-    "Learn a vocabulary by joining the most frequent pairs, as `tokenizers` does."
-    vocab = letters(counts, special_tokens, prefix, limit_alphabet, initial_alphabet)
-    written = [[prefix + c if k else c for k, c in enumerate(w)] for w in counts]
-    words = [[vocab[c] for c in word if c in vocab] for word in written]
-    times = list(counts.values())
-    learn_merges(words, times, vocab, vocab_size, min_frequency, prefix)
-    return vocab
 
 # %% ../../nbs/02_tokenizers.wordpiece.ipynb #check-text
 def check_text(text) -> None:
