@@ -117,6 +117,8 @@ if TYPE_CHECKING:  # for editors: the same names
         DataCollatorForLanguageModeling, DataCollatorForTokenClassification,
         DataCollatorForMultipleChoice, DataCollatorForSeq2Seq,
     )
+    from .generation.config import GenerationConfig
+    from .generation.generate import GenerationMixin
     from .generation.logits import (
         LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper,
         TopPLogitsWarper, MinPLogitsWarper, TypicalLogitsWarper, EpsilonLogitsWarper,
@@ -130,8 +132,6 @@ if TYPE_CHECKING:  # for editors: the same names
         StoppingCriteriaList, MaxLengthCriteria, MaxTimeCriteria, EosTokenCriteria,
         StopStringCriteria,
     )
-    from .generation.config import GenerationConfig
-    from .generation.generate import GenerationMixin
     from .generation.streamers import TextStreamer, TextIteratorStreamer
     from .modeling import PreTrainedModel
     from .models.albert import (

@@ -117,15 +117,6 @@ def test_a_row_of_the_table_is_all_that_public_names_need():
     assert names["BertLMHeadModel"] == "models.bert" and names["RobertaTokenizerFast"] == "tokenizers.base"
 
 
-def test_names_for_editors_are_what_the_tool_writes():
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-    try:
-        import public_names
-    finally:
-        sys.path.pop(0)
-    assert Path(minihf.__file__).read_text(encoding="utf-8").endswith(public_names.START + public_names.block())
-
-
 @pytest.mark.parametrize("line", """
 from minihf import Cache, DynamicCache, TensorType
 from minihf.activations import ACT2FN, get_activation
