@@ -428,10 +428,12 @@ class Precompiled(Normalizer):
     def __post_init__(self):
         try:
             data = base64.b64decode(self.precompiled_charsmap, validate=True)
-            size = struct.unpack_from("<I", data)[0] if data else 0
-            self.units = struct.unpack_from(f"<{size // 4}I", data, 4 if data else 0)
+            size = struct.unpack_from("<I", data)[0]
+            self.units = struct.unpack_from(f"<{size // 4}I", data, 4)
             self.texts = data[4 + size // 4 * 4 :]
             self.texts.decode("utf-8")
+            if not self.units:
+                raise ValueError("it is empty")
         except (ValueError, struct.error) as e:
             why = f"tokenizer.json: Precompiled: its table cannot be read ({e})"
             raise ValueError(why) from e
@@ -443,7 +445,7 @@ class Precompiled(Normalizer):
 
     def replacement(self, text: str) -> str | None:
         "What replaces `text`; None: nothing does"
-        at = prefix_value(self.units, text.encode("utf-8")) if self.units else None
+        at = prefix_value(self.units, text.encode("utf-8"))
         if at is None:
             return None
         end = self.texts.find(b"\0", at)
