@@ -21,7 +21,7 @@ _MODULES = {
         "AutoModelForMultipleChoice AutoModelForNextSentencePrediction "
         "AutoModelForTextEncoding AutoModelForSeq2SeqLM AutoModelForMaskGeneration"
     ),
-    "cache": "DynamicCache",
+    "cache": "Cache DynamicCache",
     "config": "PretrainedConfig PreTrainedConfig",
     "data": (
         "default_data_collator DefaultDataCollator DataCollatorWithPadding "
@@ -99,7 +99,7 @@ def __dir__():
 
 
 if TYPE_CHECKING:  # for editors: the same names
-    from ._names import Cache, TensorType
+    from ._names import TensorType
     from .auto import (
         AutoConfig, AutoTokenizer, AutoModel, AutoModelForPreTraining,
         AutoModelForMaskedLM, AutoModelForCausalLM, AutoModelForSequenceClassification,
@@ -107,7 +107,7 @@ if TYPE_CHECKING:  # for editors: the same names
         AutoModelForMultipleChoice, AutoModelForNextSentencePrediction,
         AutoModelForTextEncoding, AutoModelForSeq2SeqLM, AutoModelForMaskGeneration,
     )
-    from .cache import DynamicCache
+    from .cache import Cache, DynamicCache
     from .config import (
         PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, RobertaConfig,
         ElectraConfig, AlbertConfig, GPT2Config, EncoderDecoderConfig, LlamaConfig,

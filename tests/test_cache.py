@@ -192,3 +192,10 @@ def test_a_copy_goes_its_own_way(clone):
         k, _ = other.update(*pair(1), 0)
         mine, _ = cache.update(*pair(1), 0)
     assert torch.equal(k[:, :, :4], mine[:, :, :4]) and not torch.equal(k, mine)
+
+
+def test_all_caches_have_one_name():
+    import minihf
+    from minihf.cache_utils import Cache, DynamicCache as Same
+
+    assert minihf.Cache is Cache and minihf.DynamicCache is Same and isinstance(DynamicCache(), minihf.Cache)
