@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['logger', 'LIMITS', 'INTERVAL', 'CONTRADICTIONS', 'OLD_NAMES', 'NOT_HERE', 'IntervalStrategy', 'SaveStrategy',
-           'check_setting_rules', 'refuse_setting', 'takes_old_names', 'loosen', 'settle', 'TrainingArguments',
+           'check_setting_rules', 'refuse_setting', 'takes_old_names', 'loosen', 'fill_in', 'TrainingArguments',
            'Seq2SeqTrainingArguments']
 
 # %% ../../nbs/training.arguments.ipynb #import-dataclasses
@@ -87,16 +87,19 @@ CONTRADICTIONS = (  # what may not be, and what to say about it
      "eval_steps={eval_steps}"),
     (lambda a: a.fp16 and a.bf16, "fp16 and bf16 are both set: choose one"),
     (lambda a: a.fp16 and a.fsdp, "fsdp doesn't scale the losses of fp16: choose bf16"),
-    (lambda a: a.lr_scheduler_type == "reduce_lr_on_plateau" and a.eval_strategy == "no",
+    (lambda a: a.lr_scheduler_type == "reduce_lr_on_plateau"
+     and a.eval_strategy == "no",
      "reduce_lr_on_plateau watches a metric: set eval_strategy"),
-    (lambda a: a.dataloader_prefetch_factor is not None and not a.dataloader_num_workers,
+    (lambda a: a.dataloader_prefetch_factor is not None
+     and not a.dataloader_num_workers,
      "dataloader_prefetch_factor needs dataloader_num_workers > 0"),
-    (lambda a: a.train_sampling_strategy not in ("random", "sequential", "group_by_length"),
-     "train_sampling_strategy={train_sampling_strategy!r}: choose random, sequential or "
-     "group_by_length"),
+    (lambda a: a.train_sampling_strategy
+     not in ("random", "sequential", "group_by_length"),
+     "train_sampling_strategy={train_sampling_strategy!r}: choose random, sequential "
+     "or group_by_length"),
     (lambda a: set(a.report_to) - {"tensorboard"},
-     "report_to={report_to}: built in are the progress bar and 'tensorboard'. For another "
-     "logger, a callback with on_log is five lines; pass it as callbacks=[…]"),
+     "report_to={report_to}: built in are the progress bar and 'tensorboard'. For "
+     "another logger, a callback with on_log is five lines; pass it as callbacks=[…]"),
 )
 
 # %% ../../nbs/training.arguments.ipynb #check-setting-rules
@@ -158,7 +161,8 @@ def refuse_setting(cls: type, name: str, value):
             "and upload the folder with huggingface_hub."
         )
     if name in NOT_HERE:
-        hint = " To share one model among machines, set fsdp=True." * (name == "deepspeed")
+        deep = name == "deepspeed"
+        hint = " To share one model among machines, set fsdp=True." if deep else ""
         raise ValueError(f"{name}={value!r} is a setting of transformers that minihf "
                          f"doesn't have: leave it out.{hint}")
     known = [f.name for f in dataclasses.fields(cls)] + list(OLD_NAMES)
@@ -209,7 +213,7 @@ def loosen(a):
                 raise ValueError(f"{f.name}={brief(value, 60)} is no JSON: {e}") from e
 
 # %% ../../nbs/training.arguments.ipynb #settle
-def settle(a):
+def fill_in(a):
     "Fill in what follows from other settings."
     a.output_dir = os.path.expanduser(os.fspath(a.output_dir or "trainer_output"))
     a.eval_strategy = IntervalStrategy(a.eval_strategy)
@@ -240,7 +244,7 @@ class TrainingArguments:
     "All settings of a training run. Raises: TypeError, ValueError naming a wrong one."
 
     # where, how long, with which randomness
-    output_dir: str | os.PathLike | None = None  # for checkpoints; None: "trainer_output"
+    output_dir: str | os.PathLike | None = None  # None: "trainer_output"
     num_train_epochs: float = 3.0  # passes over the data
     max_steps: int = -1  # updates; if above 0 it decides, not the epochs
     per_device_train_batch_size: int = 8  # rows per step and process
@@ -320,7 +324,7 @@ class TrainingArguments:
     def __post_init__(self):
         loosen(self)
         check_kinds(self)
-        settle(self)
+        fill_in(self)
         check_setting_rules(self)
         for name in ("logging_steps", "eval_steps", "save_steps"):
             n = getattr(self, name)

@@ -90,18 +90,18 @@ class Collator:
             return batch
         kind = "nothing" if isinstance(batch, Mapping) else type(batch).__name__
         raise TypeError(
-            f"data_collator {called(self.collate)} returned {kind}; the Trainer wants a "
-            "dict of tensors, named as the model's arguments"
+            f"data_collator {called(self.collate)} returned {kind}; the Trainer wants "
+            "a dict of tensors, named as the model's arguments"
         )
 
     def unused(self, columns) -> set:
-        "Columns to be dropped, told in one line. Raises: ValueError if nothing is left."
+        "Columns to be dropped, told in a line. Raises: ValueError if none is left."
         gone = set(columns) - (self.names or set(columns))
         names, them = ", ".join(sorted(gone)), "it" if len(gone) == 1 else "them"
         if gone and not set(columns) - gone:
             raise ValueError(
-                f"no column of the {self.part} data is an argument of {self.model}: they "
-                f"are {names}. Tokenize the texts first, or set "
+                f"no column of the {self.part} data is an argument of {self.model}: "
+                f"they are {names}. Tokenize the texts first, or set "
                 "remove_unused_columns=False if your data_collator does that."
             )
         if gone and self.part not in self.told:
@@ -121,16 +121,16 @@ def not_collated(c: Collator, rows: list, e: Exception) -> ValueError:
             f"data_collator {name} can't use them: {e}. Rows are dicts, as "
             "{'input_ids': [...], 'labels': 0}."
         )
-    text = (f"data_collator {name} failed on rows of the {c.part} data with the columns "
-            f"{', '.join(first)}: {e}.")
-    size = lambda v: len(v) if hasattr(v, "__len__") and not isinstance(v, str) else None
+    text = (f"data_collator {name} failed on rows of the {c.part} data with the "
+            f"columns {', '.join(first)}: {e}.")
+    size = lambda v: None if isinstance(v, str) or not hasattr(v, "__len__") else len(v)
     uneven = [k for k in first if len({size(o.get(k)) for o in rows}) > 1]
     if uneven:
         text += (f" Lengths differ in {', '.join(uneven)}: pass "
                  "processing_class=tokenizer, or a DataCollator that pads.")
     if any(k.startswith("label") for k in uneven):
-        text += (" Labels too are padded by DataCollatorForTokenClassification (one for "
-                 "each token) and DataCollatorForSeq2Seq (texts).")
+        text += (" Labels too are padded by DataCollatorForTokenClassification (one "
+                 "for each token) and DataCollatorForSeq2Seq (texts).")
     return ValueError(text)
 
 # %% ../../nbs/training.batches.ipynb #has-length
@@ -158,8 +158,8 @@ def check_data(data, part: str):
         raise TypeError(f"{what}: give its rows, data.to_dict('records')")
     no_rows = isinstance(data, (str, bytes, type)) or not has_length(data)
     if no_rows or not hasattr(data, "__getitem__"):
-        raise TypeError(f"{what}: rows are wanted, a list of dicts, a torch Dataset, or "
-                        "one of `datasets`")
+        raise TypeError(f"{what}: rows are wanted, a list of dicts, a torch Dataset, "
+                        "or one of `datasets`")
     if len(data) == 0:
         raise ValueError(f"the {part} data is empty: 0 rows. Was it filtered away?")
 
@@ -180,15 +180,16 @@ def make_loader(t, data, part: str, sampler=None, tape=None) -> DataLoader:
     if columns and names is not None and hasattr(data, "remove_columns"):
         gone = collate.unused(columns)
         data = data.remove_columns(sorted(gone)) if gone else data
+    workers = a.dataloader_num_workers
     options = dict(
-        num_workers=a.dataloader_num_workers,
+        num_workers=workers,
         pin_memory=a.dataloader_pin_memory and a.n_gpu > 0,
-        persistent_workers=a.dataloader_persistent_workers and a.dataloader_num_workers > 0,
+        persistent_workers=a.dataloader_persistent_workers and workers > 0,
         prefetch_factor=a.dataloader_prefetch_factor,
     )
     if train:
         options["worker_init_fn"] = partial(
-            seed_worker, workers=a.dataloader_num_workers, rank=a.process_index)
+            seed_worker, workers=workers, rank=a.process_index)
     if not stream:
         options |= dict(sampler=sampler, drop_last=a.dataloader_drop_last)
     if tape is not None and not stream:

@@ -27,8 +27,10 @@ from minihf.training.checkpoints import (
 def is_callback_state(x) -> bool:
     "A state as `ExportableState.state` gives it, or a list of them?"
     states = x if isinstance(x, list) else [x]
-    whole = lambda o: isinstance(o, dict) and DICTS[0]([o.get("args"), o.get("attributes")])
-    return all(map(whole, states))
+    dicts = DICTS[0]
+    if not dicts(states):
+        return False
+    return all(dicts([o.get("args"), o.get("attributes")]) for o in states)
 
 
 STATE_RULES = {
@@ -42,11 +44,13 @@ STATE_RULES = {
         "a list of dicts with a 'step'",
     ),
     "best_metric": ((lambda x: x is None or NUMBER[0](x)), "a number or null"),
-    "best_global_step": ((lambda x: x is None or is_whole(x)), "a whole number or null"),
+    "best_global_step": (
+        (lambda x: x is None or is_whole(x)), "a whole number or null"),
     "best_model_checkpoint": (or_none(str), "a path or null"),
     "is_local_process_zero": FLAG, "is_world_process_zero": FLAG,
     "is_hyper_param_search": FLAG,
-    "trial_name": (or_none(str), "text or null"), "trial_params": (or_none(dict), "a dict"),
+    "trial_name": (or_none(str), "text or null"),
+    "trial_params": (or_none(dict), "a dict"),
     "stateful_callbacks": (
         (lambda x: isinstance(x, dict) and all(map(is_callback_state, x.values()))),
         "a dict of states, each with 'args' and 'attributes'",

@@ -39,7 +39,10 @@ def checkpoints(
 ) -> list[str]:  # paths, oldest first
     "The checkpoints in a folder."
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    found = [(int(m[1]), n) for n in names if (m := re.fullmatch(r"checkpoint-(\d+)", n))]
+    found = []
+    for name in names:
+        if m := re.fullmatch(r"checkpoint-(\d+)", name):
+            found.append((int(m[1]), name))
     paths = [os.path.join(folder, n) for _, n in sorted(found)]
     return sorted(paths, key=lambda p: os.stat(p).st_mtime_ns) if by_time else paths
 
@@ -304,7 +307,8 @@ def fitting_weights(model: nn.Module, folder: str) -> dict:  # name -> tensor
         "missing": missing,
         "unknown": [k for k in tensors if k not in own] + report.unexpected,
         "of another shape": odd_shapes,
-        "not finite": [k for k in tensors if k in given and not tensors[k].isfinite().all()],
+        "not finite": [
+            k for k, x in tensors.items() if k in given and not x.isfinite().all()],
     }
     if any(wrong.values()):
         what = ", ".join(f"{kind} {brief(k[:3])}" for kind, k in wrong.items() if k)

@@ -7,7 +7,6 @@ __all__ = ['to_numpy', 'join_batches', 'EvalPrediction', 'EvalLoopOutput', 'Pred
            'speed_metrics', 'Gathered', 'gather_results', 'summarise', 'evaluation_loop']
 
 # %% ../../nbs/training.evaluation.ipynb #import-math
-import math
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple

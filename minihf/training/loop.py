@@ -11,10 +11,10 @@ import random
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..book import checked
-from ..data import DataCollatorWithPadding, check_size
+from ..data import check_size
 from ..heads import bad_label
 
 # %% ../../nbs/25_training.loop.ipynb #set-seed

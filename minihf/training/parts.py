@@ -23,7 +23,7 @@ import sys
 import time
 from ast import literal_eval
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -45,12 +45,12 @@ from ..modeling import PreTrainedModel
 from .arguments import TrainingArguments, refuse_setting
 from .batches import BatchTape, check_data, has_length, make_loader
 from minihf.training.callbacks import (
-    LOWERS, CallbackHandler, CurvesCallback, DefaultFlowCallback, ExportableState,
-    PrinterCallback, ProgressCallback, TensorBoardCallback, TrainerControl,
+    LOWERS, CurvesCallback, DefaultFlowCallback, ExportableState,
+    PrinterCallback, ProgressCallback, TensorBoardCallback,
     TrainerState, eval_name, four_digits, is_callback, series,
 )
 from minihf.training.checkpoints import (
-    checkpoints, fitting_weights, not_saved, own_folder, remove_folder,
+    checkpoints, fitting_weights, not_saved, remove_folder,
     rotate_checkpoints, save_pt, whole_folder, without_arrays,
 )
 
@@ -69,7 +69,7 @@ from minihf.training.resume import (
     restore_progress, restore_state, rng_file,
 )
 from .schedules import decay_groups, get_scheduler, optimizer_class
-from .search import BestRun, hyperparameter_search, report_trial
+from .search import report_trial
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,9 @@ def know_model(t, model: nn.Module):
     problem = getattr(getattr(model, "config", None), "problem_type", None)
     several = problem == "multi_label_classification"
     t.smoothing = 0.0 if several else t.args.label_smoothing_factor
+    t.flops = 0  # of a token, about: six for each weight
+    if hasattr(model, "num_parameters"):
+        t.flops = 6 * model.num_parameters(exclude_embeddings=True)
     t.forward_extra = {}
     if "use_cache" in takes and not t.args.use_cache:
         t.forward_extra["use_cache"] = False
@@ -108,12 +111,9 @@ def count_items(self, batches: list) -> Tensor | None:
 
 
 def count_flos(self, batches: list) -> float:
-    "Multiplications and additions of an update, about: six per weight and token."
+    "Multiplications and additions of an update, about."
     main = getattr(self.model, "main_input_name", "input_ids")
-    if not hasattr(self.model, "num_parameters"):
-        return 0.0
-    weights = self.model.num_parameters(exclude_embeddings=True)
-    return float(sum(6 * weights * o[main].numel() for o in batches if main in o))
+    return float(sum(self.flops * o[main].numel() for o in batches if main in o))
 
 # %% ../../nbs/training.parts.ipynb #on-device
 def on_device(inputs, device):
@@ -138,7 +138,8 @@ def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None)
             counts, items = {}, self.count_items([inputs])
             if items is not None and self.takes_items:
                 counts["num_items_in_batch"] = items
-            loss, outputs = self.compute_loss(model, inputs, return_outputs=True, **counts)
+            loss, outputs = self.compute_loss(
+                model, inputs, return_outputs=True, **counts)
             loss = loss.detach().mean()
         else:
             outputs = model(**inputs, **self.forward_extra)
@@ -327,7 +328,7 @@ class Run:
         return mean
 
     def notes(self) -> dict:
-        "For a file: the randomness now, and of the epoch and the batch that have begun."
+        "For a file: the randomness now, and as the epoch and the batch began."
         found = {"epoch_start": self.epoch_start, "pending": self.tape.before}
         found = {k: without_arrays(v) for k, v in found.items() if v is not None}
         found["loop"] = dict(sum=self.loss.item(), since=self.since, last=self.last,
@@ -377,7 +378,8 @@ def prepare_run(t, saved: Checkpoint | None) -> Run:
         weights = fitting_weights(t.model, saved.folder)
         t.create_optimizer()
         file = partial(os.path.join, saved.folder)
-        begun = saved.state.global_step > 0 and engine.scaler is None  # it skips first steps
+        begun = saved.state.global_step > 0
+        begun = begun and engine.scaler is None  # which skips first steps
         saved.optimizer = check_optimizer(
             file("optimizer.pt"), saved.optimizer, t.optimizer, begun)
         check_schedule(t, file("scheduler.pt"), saved.schedule)
@@ -459,14 +461,15 @@ def check_run(t):
     "What can be known before a run begins. Raises: ValueError, TypeError."
     if not any(p.requires_grad for p in t.model.parameters()):
         raise ValueError(
-            f"every parameter of {type(t.model).__name__} is frozen, so there is nothing "
-            "to train: set requires_grad=True for some"
+            f"every parameter of {type(t.model).__name__} is frozen, so there is "
+            "nothing to train: set requires_grad=True for some"
         )
     own = type(t).get_eval_dataloader is not get_eval_dataloader
     if own or (t.args.eval_strategy == "no" and not t.args.eval_on_start):
         return
-    data = t.eval_dataset
-    for name, part in data.items() if isinstance(data, dict) else [("evaluation", data)]:
+    several = isinstance(t.eval_dataset, dict)
+    parts = t.eval_dataset if several else {"evaluation": t.eval_dataset}
+    for name, part in parts.items():
         check_data(part, name)
 
 # %% ../../nbs/training.parts.ipynb #open-run
@@ -624,7 +627,8 @@ def predict(
 ) -> PredictionOutput:
     "Scores for rows as a `PredictionOutput`, with metrics if there are labels."
     start, loader = time.time(), self.get_test_dataloader(test_dataset)
-    out = self.evaluation_loop(loader, "Prediction", None, ignore_keys, metric_key_prefix)
+    how = None, ignore_keys, metric_key_prefix
+    out = self.evaluation_loop(loader, "Prediction", *how)
     out.metrics.update(speed_of(self, metric_key_prefix, start, out.num_samples))
     self.event("on_predict", metrics=out.metrics)
     return PredictionOutput(out.predictions, out.label_ids, out.metrics)
@@ -748,7 +752,8 @@ def log_metrics(self, split: str, metrics: dict):
 def save_state(self):
     "`trainer_state.json` in the output folder."
     if self.args.should_save:
-        self.state.save_to_json(os.path.join(self.args.output_dir, "trainer_state.json"))
+        path = os.path.join(self.args.output_dir, "trainer_state.json")
+        self.state.save_to_json(path)
 
 # %% ../../nbs/training.parts.ipynb #is-function
 def is_function(f) -> bool:
@@ -760,17 +765,20 @@ GIVEN = {
         (lambda x: x is None or isinstance(x, nn.Module)),
         "a model: AutoModelFor….from_pretrained(name)"),
     "args": (
-        (lambda x: x is None or isinstance(x, TrainingArguments)), "TrainingArguments(…)"),
+        (lambda x: x is None or isinstance(x, TrainingArguments)),
+        "TrainingArguments(…)"),
     "data_collator": (is_function, "a function of rows, or a DataCollator…(tokenizer)"),
     "processing_class": (
         (lambda x: x is None or hasattr(x, "save_pretrained") or callable(x)),
         "a tokenizer: AutoTokenizer.from_pretrained(name)"),
-    "model_init": ((lambda x: x is None or callable(x)), "a function that makes a model"),
+    "model_init": (
+        (lambda x: x is None or callable(x)), "a function that makes a model"),
     "compute_loss_func": (is_function, "a function of (outputs, labels, count)"),
     "compute_metrics": (is_function, "a function of an EvalPrediction"),
     "preprocess_logits_for_metrics": (is_function, "a function of (logits, labels)"),
     "callbacks": (
-        (lambda x: x is None or isinstance(x, (list, tuple)) and all(map(is_callback, x))),
+        (lambda x: x is None
+         or isinstance(x, (list, tuple)) and all(map(is_callback, x))),
         "a list of callbacks (TrainerCallback, or classes of them)"),
     "optimizers": (
         (lambda x: isinstance(x, (list, tuple)) and len(x) == 2
@@ -793,15 +801,16 @@ def check_given(given: dict):
     if (given["model"] is None) == (given["model_init"] is None):
         raise ValueError("give the Trainer one of model=… and model_init=…")
 
-
+# %% ../../nbs/training.parts.ipynb #check-arguments
 def check_arguments(t):
     "Raises: ValueError, RuntimeError for arguments that can't work together."
     args, name, data = t.args, type(t.model).__name__, t.train_dataset
     if args.eval_strategy != "no" and t.eval_dataset is None:
-        raise ValueError(f"eval_strategy={args.eval_strategy.value!r} needs eval_dataset=…")
+        how = args.eval_strategy.value
+        raise ValueError(f"eval_strategy={how!r} needs eval_dataset=…")
     if wants_fsdp(args) and (t.optimizer or t.lr_scheduler):
-        raise ValueError("with fsdp weights become pieces, so optimizers=… can't be given: "
-                         "override create_optimizer instead")
+        raise ValueError("with fsdp weights become pieces, so optimizers=… can't be "
+                         "given: override create_optimizer instead")
     if t.model_init is not None and (t.optimizer or t.lr_scheduler):
         raise RuntimeError(
             "model_init makes a new model for each run, so optimizers=… can't be "
@@ -815,9 +824,10 @@ def check_arguments(t):
             f"{name} has no head, so it has no loss: use a class for a task, as "
             f"{name.removesuffix('Model')}ForSequenceClassification"
         )
-    if isinstance(data, IterableDataset) and not has_length(data) and args.max_steps <= 0:
-        raise ValueError("train_dataset has no length, so the number of steps is unknown: "
-                         "set max_steps")
+    endless = isinstance(data, IterableDataset) and not has_length(data)
+    if endless and args.max_steps <= 0:
+        raise ValueError("train_dataset has no length, so the number of steps is "
+                         "unknown: set max_steps")
 
 # %% ../../nbs/training.parts.ipynb #make-engine
 def make_engine(args):
@@ -831,7 +841,7 @@ def make_engine(args):
     vars(args).pop("processes", None)
     args.processes  # noqa: B018: accelerate must know of `use_cpu` first
     unused = args.ddp_find_unused_parameters
-    if unused is None:  # with checkpointing a layer runs twice, which that check mistakes
+    if unused is None:  # with checkpointing a layer runs twice, which that mistakes
         unused = not args.gradient_checkpointing
     ddp = {"find_unused_parameters": unused}
     if args.ddp_bucket_cap_mb is not None:

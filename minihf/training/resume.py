@@ -26,7 +26,7 @@ from ..hub import FileError, read_json
 from ..modeling import PreTrainedModel
 from .callbacks import ExportableState, TrainerState
 from minihf.training.checkpoints import (
-    AMOUNT, COUNT, DICTS, FLAG, NUMBER, OFTEN, RATES, checkpoints, every,
+    AMOUNT, COUNT, FLAG, NUMBER, OFTEN, RATES, checkpoints, every,
     get_last_checkpoint, is_real, is_whole, load_pt, obey, or_none, bad_entry,
 )
 from .evaluation import plain_numbers
@@ -211,15 +211,16 @@ def check_groups(file: str, groups: list, optimizer) -> list[dict]:
 
 # %% ../../nbs/training.resume.ipynb #check-optimizer
 def check_optimizer(file: str, found, optimizer, begun: bool) -> dict:
-    "The state of an optimizer of these parameters, as a file has it. Raises: FileError."
-    optimizer = getattr(optimizer, "optimizer", optimizer)  # out of accelerate's wrapper
+    "The state of an optimizer as a file has it. Raises: FileError if it doesn't fit."
+    optimizer = getattr(optimizer, "optimizer", optimizer)  # out of its wrapper
     is_dict = (lambda x: isinstance(x, dict)), "a dict"
     rules = {"state": is_dict, "param_groups": GROUPS}
     obey(file, found, rules, ("state", "param_groups"))
     groups = check_groups(file, found["param_groups"], optimizer)
     memory, known = found["state"], MOMENTS.get(type(optimizer))
     if begun and known and not memory:
-        raise bad_entry(file, "'state'", memory, "what was remembered of each parameter")
+        wanted = "what was remembered of each parameter"
+        raise bad_entry(file, "'state'", memory, wanted)
     places = {}
     for group, ours in zip(groups, optimizer.param_groups):
         for i, p in zip(group["params"], ours["params"]):
@@ -281,7 +282,7 @@ def check_callbacks(t, file: str, saved: dict):
             own = c.state()
             for part in ("args", "attributes"):
                 for name, value in own[part].items():
-                    like = lambda x, want=value: None in (x, want) or kind(x) == kind(want)
+                    like = lambda x, o=value: None in (x, o) or kind(x) == kind(o)
                     where = f"{file}, state of {type(c).__name__}"
                     obey(where, state[part], {name: (like, f"like {value!r}")}, (name,))
 
@@ -294,7 +295,7 @@ SETTINGS = (
 
 
 def check_files(t, folder: str):
-    "Are the model's files beside the weights whole, and of its kind? Raises: FileError."
+    "Are the files beside the weights whole, and of this model? Raises: FileError."
     model, there = t.accelerator.unwrap_model(t.model), os.listdir(folder)
     ours = isinstance(model, PreTrainedModel)
     needs = ["config.json"] if ours else []
@@ -303,8 +304,8 @@ def check_files(t, folder: str):
     for name in needs:
         if name not in there:
             raise FileError(
-                f"{folder} lacks {name}: the checkpoint is not complete. Copy it again, "
-                "or resume from an earlier one."
+                f"{folder} lacks {name}: the checkpoint is not complete. Copy it "
+                "again, or resume from an earlier one."
             )
     for name in SETTINGS:
         found = read_json(os.path.join(folder, name)) if name in there else {}

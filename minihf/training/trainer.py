@@ -22,7 +22,7 @@ from ..data import DataCollatorWithPadding, default_data_collator
 from .arguments import TrainingArguments
 from .batches import BatchTape
 from minihf.training.callbacks import (
-    CallbackHandler, PrinterCallback, TrainerControl, TrainerState, eval_name, series,
+    CallbackHandler, TrainerControl, TrainerState, eval_name,
 )
 from .checkpoints import fitting_weights, own_folder
 from .evaluation import TrainOutput
@@ -164,7 +164,8 @@ class Trainer:
         set_seed(args.seed, args.full_determinism)
         self.processing_class, self.model_init = tok, model_init
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
-        self.compute_loss_func, self.compute_metrics = compute_loss_func, compute_metrics
+        self.compute_loss_func = compute_loss_func
+        self.compute_metrics = compute_metrics
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
         self.optimizer, self.lr_scheduler = optimizers
         self.optimizer_cls_and_kwargs = optimizer_cls_and_kwargs
@@ -216,10 +217,11 @@ class Trainer:
                     known = () if items is None else (items,)
                     for i, batch in enumerate(batches, 1):
                         last = i == len(batches)  # then processes exchange gradients
-                        alone = nullcontext() if last else engine.no_sync(self.model_wrapped)
-                        with alone:
+                        alone = engine.no_sync(self.model_wrapped)
+                        with nullcontext() if last else alone:
                             loss = self.training_step(self.model_wrapped, batch, *known)
-                        run.add(loss, self.state.global_step, args.logging_nan_inf_filter)
+                        skip_nan = args.logging_nan_inf_filter
+                        run.add(loss, self.state.global_step, skip_nan)
                         if not last:
                             self.event("on_substep_end")
                     self.pieces = 1
