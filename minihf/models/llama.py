@@ -208,3 +208,4 @@ class LlamaForQuestionAnswering(QuestionAnswering, LlamaPreTrainedModel):
     "Llama that marks where an answer starts and ends."
 
     body, two_labels, base_model_prefix = LlamaModel, False, "transformer"
+    leaves_out = ("use_cache",)
