@@ -2488,8 +2488,7 @@ def save(
     **unknown,
 ) -> tuple[str, ...]:  # the files
     "Write vocabulary, settings and `tokenizer.json`, all of them or none"
-    if push_to_hub:
-        unknown["push_to_hub"] = push_to_hub
+    unknown |= {"push_to_hub": True} if push_to_hub else {}
     refuse_unknown(unknown, "save_pretrained")
     start = prefix_of(filename_prefix)
     if not isinstance(save_directory, (str, os.PathLike)):
