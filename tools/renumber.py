@@ -13,7 +13,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT / "nbs"
-NUMBER = re.compile(r"^(\d+)[a-z]?_(.*)$")
+NUMBER = re.compile(r"^(\d+)[a-z]*_(.*)$")
 
 
 def order():
@@ -63,7 +63,7 @@ def main():
                 if path.name == "course.ipynb":
                     source = course(source, numbers)
             else:
-                source = re.sub(r"\b\d\d_[\w.]+\.ipynb", lambda m: names.get(m[0], m[0]), source)
+                source = re.sub(r"\b\d\d[a-z]*_[\w.]+\.ipynb", lambda m: names.get(m[0], m[0]), source)
             c["source"] = source.splitlines(keepends=True)
         path.write_text(json.dumps(nb, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     moves = [(old, new) for old, new in names.items() if old != new]
@@ -72,7 +72,7 @@ def main():
     for old, new in moves:
         subprocess.run(["git", "mv", f"tmp_{old}", new], cwd=NBS, check=True)
     bar, picture = NBS / "sidebar.yml", NBS / "images/path.svg"
-    bar.write_text(re.sub(r"\b\d\d[a-z]?_[\w.]+\.ipynb", lambda m: names.get(m[0], m[0]), bar.read_text(encoding="utf-8")), encoding="utf-8")
+    bar.write_text(re.sub(r"\b\d\d[a-z]*_[\w.]+\.ipynb", lambda m: names.get(m[0], m[0]), bar.read_text(encoding="utf-8")), encoding="utf-8")
     bold = lambda m: f'{m[1]}{numbers.get(int(m[2]), m[2])}<'
     picture.write_text(re.sub(r'(font-weight="700">)(\d+)<', bold, picture.read_text(encoding="utf-8")), encoding="utf-8")
     for old, new in moves:
