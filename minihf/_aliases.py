@@ -76,7 +76,7 @@ def look_up(home: str, name: str):
     return getattr(minihf, name) if name in minihf.__all__ else None
 
 
-def names_of(alias: str):
+def answer_for(alias: str):
     "The function that a module calls for a name which it does not hold itself."
     def find(name):
         if not name.startswith("__"):
@@ -98,7 +98,7 @@ class Real(SourceFileLoader):
             module.__path__ = []  # a file, but there are aliases below it
         super().exec_module(module)
         if alias in ALIASES:
-            module.__getattr__ = names_of(alias)
+            module.__getattr__ = answer_for(alias)
 
 
 class Aliases:
@@ -125,7 +125,7 @@ class Aliases:
     def exec_module(module):
         alias = module.__name__.partition(".")[2]
         module.__doc__ = f"The name that `transformers` has for {ALIASES[alias] or 'this'}."
-        module.__getattr__ = names_of(alias)
+        module.__getattr__ = answer_for(alias)
 
 
 sys.meta_path.insert(0, Aliases)

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from .book import brief, checked
 from minihf.config import (
-    PretrainedConfig, check_quantized, check_memory, dtype_name, machine_memory,
+    PretrainedConfig, check_quantized, fits_memory, dtype_name, machine_memory,
 )
 from minihf.hub import (
     HUB_ARGS, read_tensors, save_tensors, saving, split_hub_args, weight_files,
@@ -585,7 +585,7 @@ def settle(config, dtype, source, tensors: dict):
     config.dtype = choose_dtype(dtype, config, tensors)
     config.name_or_path = source or ""
     size = sum(t.nbytes for t in tensors.values())
-    check_memory(config, max(machine_memory(), 2 * size))
+    fits_memory(config, max(machine_memory(), 2 * size))
 
 # %% ../nbs/reference_loading.ipynb #one-device
 SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")  # plans of accelerate

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .book import brief, checked, misfit
 from minihf.config import (
-    ATTENTIONS, PretrainedConfig, check_config, check_heads, check_memory, check_sizes,
+    ATTENTIONS, PretrainedConfig, check_config, check_heads, fits_memory, check_sizes,
 )
 from minihf.loading import (
     NEW, LoadReport, Rule, check_rest, choose_dtype, from_pretrained, save_pretrained,
@@ -94,7 +94,7 @@ def resize_token_embeddings(
     n = -(-n // step) * step
     wider = copy.copy(self.config)
     wider.vocab_size = n
-    check_memory(wider)
+    fits_memory(wider)
     for module in (table, head):  # if they are tied, the second is done by the first
         if module is not None and len(module.weight) != n:
             std = getattr(self.config, "initializer_range", 0.02)
@@ -349,7 +349,7 @@ def check_buildable(cls, config):
     check_sizes(config)
     check_heads(config)
     takes_no_memory = torch.empty(0).is_meta  # it is being built empty
-    check_memory(config, memory=2**62 if takes_no_memory else None)
+    fits_memory(config, memory=2**62 if takes_no_memory else None)
 
 # %% ../nbs/reference_loading.ipynb #peft-adapters-are-the-package-peft-s-pef
 PEFT = "adapters are the package peft's: peft.get_peft_model(model, ...)"

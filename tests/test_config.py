@@ -10,7 +10,7 @@ import pytest
 import transformers
 
 from minihf.config import (BertConfig, DistilBertConfig, GPT2Config, PreTrainedConfig, PretrainedConfig, check_heads, check_quantized,
-                           check_memory, check_sizes, count_parameters, machine_memory, too_deep)
+                           fits_memory, check_sizes, count_parameters, machine_memory, too_deep)
 
 PAIRS = [(BertConfig, transformers.BertConfig), (DistilBertConfig, transformers.DistilBertConfig),
          (GPT2Config, transformers.GPT2Config)]
@@ -330,24 +330,24 @@ def test_attributes_added_later(tmp_path):
 def test_sizes_that_no_machine_has(sizes, words):
     config = BertConfig(**sizes)  # to describe such a model costs nothing
     with pytest.raises(ValueError, match=words):
-        check_memory(config, memory=64 * 2**30)
+        fits_memory(config, memory=64 * 2**30)
 
 
 def test_names_of_the_family_in_size_errors():
     with pytest.raises(ValueError, match="GPT2Config with n_layer=12, n_embd=768000, vocab_size=50257"):
-        check_memory(GPT2Config(n_embd=768_000), memory=2**30)
+        fits_memory(GPT2Config(n_embd=768_000), memory=2**30)
     with pytest.raises(ValueError, match="n_layers=5000"):
-        check_memory(DistilBertConfig(n_layers=5000))
+        fits_memory(DistilBertConfig(n_layers=5000))
 
 
 def test_large_models_that_exist():
     llama = dict(hidden_size=8192, num_hidden_layers=80, intermediate_size=28672, vocab_size=128256, max_position_embeddings=8192)
-    check_memory(PretrainedConfig(**llama, dtype="bfloat16"), memory=160 * 10**9)
+    fits_memory(PretrainedConfig(**llama, dtype="bfloat16"), memory=160 * 10**9)
     with pytest.raises(ValueError, match="GB"):
-        check_memory(PretrainedConfig(**llama), memory=160 * 10**9)
-    check_memory(PretrainedConfig(**llama, dtype="float8_e4m3fn"), memory=80 * 10**9)
+        fits_memory(PretrainedConfig(**llama), memory=160 * 10**9)
+    fits_memory(PretrainedConfig(**llama, dtype="float8_e4m3fn"), memory=80 * 10**9)
     for config in (BertConfig(), DistilBertConfig(), GPT2Config(n_embd=1600, n_layer=48, n_head=25), PretrainedConfig()):
-        check_memory(config)
+        fits_memory(config)
     assert 2**28 < machine_memory() <= 2**62
 
 
