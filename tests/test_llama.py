@@ -78,7 +78,6 @@ def test_heads_losses_states_and_gradients(name, attn):
                 torch.testing.assert_close(p.grad, q.grad, **TOL, msg=k)
 
 
-@pytest.mark.xfail(strict=True, reason="generate takes the configuration's number of positions for the end of all positions")
 @pytest.mark.parametrize("kind", ROPE)
 def test_every_kind_of_positions_in_one_call_and_step_by_step(kind):
     for seed in range(3):

@@ -186,8 +186,8 @@ class LlamaForSequenceClassification(LastTokenClassification, LlamaPreTrainedMod
     body = LlamaModel
 
 
-class TokenScores(TokenClassification):
-    "A head over tokens that is called `score`."
+class TokenScores:
+    "What makes a head over tokens one that is called `score`."
 
     def add_head(self, config):
         self.dropout = head_dropout(config)
@@ -198,7 +198,7 @@ class TokenScores(TokenClassification):
         return None if labels is None else token_loss(logits, labels), logits
 
 
-class LlamaForTokenClassification(TokenScores, LlamaPreTrainedModel):
+class LlamaForTokenClassification(TokenScores, TokenClassification, LlamaPreTrainedModel):
     "Llama that labels every token, knowing only what came before it."
 
     body, leaves_out = LlamaModel, ENCODER
