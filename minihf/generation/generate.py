@@ -339,14 +339,16 @@ def settle_lengths(cfg, s: int, used: int, limit: int | None):
 
 # %% ../../nbs/19d_generation.generate.ipynb #room-for
 def room_for(model, feed: Feed, input_ids: Tensor) -> tuple[int, int | None]:
-    "How many positions the prompt takes, and how many the model has."
+    "How many positions the prompt takes, and how many the model has (None: no end)."
     places = feed.along.get("position_ids")
     used = feed.before + input_ids.shape[1]
     if places is not None:
         used = int(places.max()) + 1
-    config = getattr(model, "config", None)
-    config = getattr(config, "decoder", config)  # of a model of two halves
-    return used, getattr(config, "max_position_embeddings", None)
+    writer = getattr(model, "decoder", model)  # of a model of two halves
+    body = getattr(writer, "base_model", writer)
+    config = getattr(writer, "config", None)
+    limit = getattr(config, "max_position_embeddings", None)
+    return used, getattr(body, "longest", limit)  # None where turned positions have no end
 
 # %% ../../nbs/19d_generation.generate.ipynb #with-own
 def with_own(made: list, own, name: str = "logits_processor") -> list:

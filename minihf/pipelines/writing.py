@@ -38,7 +38,7 @@ def writing_settings(
     added = {k: v for k, v in ours.items() if k not in known}
     if "max_length" in known:
         added.pop("max_new_tokens", None)
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = getattr(model.base_model, "longest", None)
     if None not in (limit, used) and "max_new_tokens" in added:  # nobody asked for them
         added["max_new_tokens"] = max(1, min(added["max_new_tokens"], limit + 1 - used))
     if not (known | added).get("do_sample"):
