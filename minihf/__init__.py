@@ -51,6 +51,7 @@ _MODULES = {
         "FeatureExtractionPipeline ZeroShotClassificationPipeline "
         "SentenceSimilarityPipeline"
     ),
+    "compare": "compare_models recommend search_models",
     "speed": "optimize_for_inference",
     "tokenizers.base": (
         "AddedToken BatchEncoding PreTrainedTokenizer PreTrainedTokenizerBase "
@@ -108,6 +109,7 @@ if TYPE_CHECKING:  # for editors: the same names
         AutoModelForTextEncoding, AutoModelForSeq2SeqLM, AutoModelForMaskGeneration,
     )
     from .cache import Cache, DynamicCache
+    from .compare import compare_models, recommend, search_models
     from .config import (
         PretrainedConfig, PreTrainedConfig, BertConfig, DistilBertConfig, RobertaConfig,
         ElectraConfig, AlbertConfig, GPT2Config, EncoderDecoderConfig, LlamaConfig,
