@@ -110,13 +110,7 @@ class Rule:
 
 def rules_of(cls: type) -> list[Rule]:
     "The rules of a class: its bases' first, then its own."
-    rules = [r for c in reversed(cls.__mro__) for r in vars(c).get("weight_rules", ())]
-    for c in cls.__mro__:
-        for k, v in (vars(c).get("tied") or {}).items():
-            rules.append(Rule(k, v, tied=True))
-    if getattr(cls, "ignored", None):
-        rules += [Rule(k, None) for k in "embeddings.position_ids embeddings.token_type_ids attn.bias attn.masked_bias".split()]
-    return rules
+    return [r for c in reversed(cls.__mro__) for r in vars(c).get("weight_rules", ())]
 
 # %% ../nbs/08b_loading.ipynb #whole-parts
 @lru_cache(maxsize=None)

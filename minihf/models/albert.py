@@ -20,6 +20,7 @@ from minihf.heads import (
     WordsAndPair,
 )
 from ..layers import activation
+from ..loading import Rule
 from minihf.modeling import (
     AlbertForPreTrainingOutput, BaseModelOutputWithPooling, PreTrainedModel,
 )
@@ -93,7 +94,7 @@ class AlbertPreTrainedModel(PreTrainedModel):
 
     config_class = AlbertConfig
     base_model_prefix = "albert"
-    ignored = OLD_BUFFERS
+    weight_rules = OLD_BUFFERS
     _no_split_modules = ("BertEmbeddings", "AlbertLayer")
 
 
@@ -163,10 +164,11 @@ class AlbertWithLMHead:
 
     body, body_options = AlbertModel, dict(add_pooling_layer=False)
     output_embeddings = "predictions.decoder"
-    tied = {
-        "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
-        "predictions.decoder.bias": "predictions.bias",
-    }
+    weight_rules = (
+        Rule("predictions.decoder.weight",
+             "albert.embeddings.word_embeddings.weight", tied=True),
+        Rule("predictions.decoder.bias", "predictions.bias", tied=True),
+    )
 
     def add_head(self, config):
         self.predictions = AlbertMLMHead(config)

@@ -22,6 +22,7 @@ from minihf.heads import (
     SequenceClassification, TokenClassification, WordsAndPair,
 )
 from ..layers import activation, lookup
+from ..loading import Rule
 from minihf.modeling import (
     BaseModelOutputWithPoolingAndCrossAttentions, BertForPreTrainingOutput, PreTrainedModel,
 )
@@ -134,7 +135,8 @@ class BertPooler(nn.Module):
         return torch.tanh(self.dense(x[:, 0]))  # (b, d)
 
 # %% ../../nbs/12_models.bert.ipynb #bertpretrainedmodel
-OLD_BUFFERS = (r"embeddings\.(position_ids|token_type_ids)$",)  # in old files
+OLD_BUFFERS = (  # in old files, and nothing here
+    Rule("embeddings.position_ids", None), Rule("embeddings.token_type_ids", None))
 
 
 class BertPreTrainedModel(PreTrainedModel):
@@ -142,7 +144,7 @@ class BertPreTrainedModel(PreTrainedModel):
 
     config_class = BertConfig
     base_model_prefix = "bert"
-    ignored = OLD_BUFFERS
+    weight_rules = OLD_BUFFERS
     _no_split_modules = ("BertEmbeddings", "BertLayer")
 
 # %% ../../nbs/12_models.bert.ipynb #start-cache
@@ -236,10 +238,11 @@ class BertPredictionHead(nn.Module):
 class BertWithLMHead:
     "What is added to a BERT that predicts words."
 
-    tied = {
-        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-        "cls.predictions.decoder.bias": "cls.predictions.bias",
-    }
+    weight_rules = (
+        Rule("cls.predictions.decoder.weight",
+             "bert.embeddings.word_embeddings.weight", tied=True),
+        Rule("cls.predictions.decoder.bias", "cls.predictions.bias", tied=True),
+    )
     output_embeddings = "cls.predictions.decoder"
     cache_with_labels = False
     body = BertModel

@@ -20,6 +20,7 @@ from minihf.heads import (
     MaskedLM, MultipleChoice, QuestionAnswering, SequenceClassification, TokenClassification,
 )
 from ..layers import activation, lookup, sinusoidal_positions
+from ..loading import Rule
 from ..modeling import PreTrainedModel
 
 # %% ../../nbs/13_models.distilbert.ipynb #names
@@ -98,7 +99,7 @@ class DistilBertPreTrainedModel(PreTrainedModel):
 
     config_class = DistilBertConfig
     base_model_prefix = "distilbert"
-    ignored = (r"embeddings\.position_ids$",)  # a buffer in old files
+    weight_rules = (Rule("embeddings.position_ids", None),)  # a buffer in old files
     _no_split_modules = ("DistilBertEmbeddings", "DistilBertLayer")
 
     @torch.no_grad()
@@ -190,7 +191,10 @@ class DistilBertForMaskedLM(MaskedLM, DistilBertPreTrainedModel):
     "DistilBERT that fills in the blanks: (b, s, v)."
 
     body, output_embeddings = DistilBertModel, "vocab_projector"
-    tied = {"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"}
+    weight_rules = (
+        Rule("vocab_projector.weight",
+             "distilbert.embeddings.word_embeddings.weight", tied=True),
+    )
 
     def add_head(self, config):
         self.vocab_transform = nn.Linear(config.dim, config.dim)

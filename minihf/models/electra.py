@@ -20,6 +20,7 @@ from minihf.heads import (
     SequenceClassification, SequenceSummary, TokenClassification,
 )
 from ..layers import activation
+from ..loading import Rule
 from minihf.modeling import (
     BaseModelOutputWithPastAndCrossAttentions, ElectraForPreTrainingOutput, PreTrainedModel,
 )
@@ -42,7 +43,7 @@ class ElectraPreTrainedModel(PreTrainedModel):
 
     config_class = ElectraConfig
     base_model_prefix = "electra"
-    ignored = OLD_BUFFERS
+    weight_rules = OLD_BUFFERS
     _no_split_modules = ("BertEmbeddings", "BertLayer")
 
 
@@ -94,7 +95,10 @@ class ElectraWithLMHead:
 
     body = ElectraModel
     output_embeddings, cache_with_labels = "generator_lm_head", False
-    tied = {"generator_lm_head.weight": "electra.embeddings.word_embeddings.weight"}
+    weight_rules = (
+        Rule("generator_lm_head.weight",
+             "electra.embeddings.word_embeddings.weight", tied=True),
+    )
 
     def add_head(self, config):
         e = config.embedding_size

@@ -22,6 +22,7 @@ from minihf.heads import (
     TokenClassification, choice_loss, next_token_loss,
 )
 from ..layers import activation, feed_forward, lookup
+from ..loading import Rule
 from minihf.modeling import (
     BaseModelOutputWithPastAndCrossAttentions, GPT2DoubleHeadsModelOutput, PreTrainedModel,
 )
@@ -162,7 +163,8 @@ class GPT2PreTrainedModel(PreTrainedModel):
 
     config_class = GPT2Config
     base_model_prefix = "transformer"
-    ignored = (r"\.attn\.(masked_)?bias$",)  # old files hold the causal mask
+    weight_rules = (  # old files hold the causal mask
+        Rule("attn.bias", None), Rule("attn.masked_bias", None))
     _no_split_modules = ("GPT2Block",)
 
     @torch.no_grad()
@@ -261,7 +263,7 @@ class GPT2LMHeadModel(CausalLM, GPT2PreTrainedModel, GenerationMixin):
     "GPT-2 that writes: a score for every token that may come next. The head is the word table."
 
     body, counts_first_label = GPT2Model, True
-    tied = {"lm_head.weight": "transformer.wte.weight"}
+    weight_rules = (Rule("lm_head.weight", "transformer.wte.weight", tied=True),)
 
 # %% ../../nbs/20_models.gpt2.ipynb #last-token
 class GPT2ForSequenceClassification(LastTokenClassification, GPT2PreTrainedModel):
@@ -287,7 +289,7 @@ class GPT2DoubleHeadsModel(CausalLM, GPT2PreTrainedModel, GenerationMixin):
 
     body, output = GPT2Model, GPT2DoubleHeadsModelOutput
     leaves_out, label_names = ENCODER, ("labels", "mc_labels")
-    tied = GPT2LMHeadModel.tied
+    weight_rules = GPT2LMHeadModel.weight_rules
 
     def add_head(self, config):
         super().add_head(config)

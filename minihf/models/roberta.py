@@ -18,6 +18,7 @@ from minihf.heads import (
     CACHE, CausalLM, ClassificationHead, MaskedLM, MultipleChoice, QuestionAnswering,
     SequenceClassification, TokenClassification,
 )
+from ..loading import Rule
 from ..modeling import PreTrainedModel
 from .bert import OLD_BUFFERS, BertBody, BertEmbeddings
 
@@ -50,7 +51,7 @@ class RobertaPreTrainedModel(PreTrainedModel):
 
     config_class = RobertaConfig
     base_model_prefix = "roberta"
-    ignored = OLD_BUFFERS
+    weight_rules = OLD_BUFFERS
     _no_split_modules = ("RobertaEmbeddings", "BertLayer")
 
 
@@ -81,10 +82,11 @@ class RobertaWithLMHead:
 
     body, body_options = RobertaModel, dict(add_pooling_layer=False)
     output_embeddings, cache_with_labels = "lm_head.decoder", False
-    tied = {
-        "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
-        "lm_head.decoder.bias": "lm_head.bias",
-    }
+    weight_rules = (
+        Rule("lm_head.decoder.weight",
+             "roberta.embeddings.word_embeddings.weight", tied=True),
+        Rule("lm_head.decoder.bias", "lm_head.bias", tied=True),
+    )
 
     def add_head(self, config):
         self.lm_head = RobertaLMHead(config)

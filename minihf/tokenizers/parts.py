@@ -745,8 +745,9 @@ class Sequence(PreTokenizer):
 # %% ../../nbs/03b_tokenizers.parts.ipynb #is-first-only
 def is_first_only(step) -> bool:
     "Does a step do something at the beginning of the user's text only?"
-    steps = step.steps if isinstance(step, Sequence) else [step]
-    return any(getattr(o, "prepend_scheme", None) == "first" for o in steps)
+    if isinstance(step, Sequence):
+        return any(map(is_first_only, step.steps))
+    return getattr(step, "prepend_scheme", None) == "first"
 
 # %% ../../nbs/03b_tokenizers.parts.ipynb #wordpiecedecoder
 @dataclass

@@ -97,7 +97,7 @@ CONTRADICTIONS = (  # what may not be, and what to say about it
      not in ("random", "sequential", "group_by_length"),
      "train_sampling_strategy={train_sampling_strategy!r}: choose random, sequential "
      "or group_by_length"),
-    (lambda a: set(a.report_to) - {"tensorboard"},
+    (lambda a: any(o != "tensorboard" for o in a.report_to),
      "report_to={report_to}: built in are the progress bar and 'tensorboard'. For "
      "another logger, a callback with on_log is five lines; pass it as callbacks=[…]"),
 )
