@@ -219,7 +219,7 @@ def save_tensors(
         remove_others(folder, names, variant)
     return names
 
-# %% ../nbs/01b_finding.ipynb #split-hub-args
+# %% ../nbs/02_finding.ipynb #split-hub-args
 HUB_ARGS = (
     "cache_dir", "force_download", "revision", "token", "local_files_only", "subfolder",
     "proxies",
@@ -234,7 +234,7 @@ def split_hub_args(
     hub = {k: v for k, v in kwargs.items() if k in HUB_ARGS}
     return hub, {k: v for k, v in kwargs.items() if k not in HUB_ARGS}
 
-# %% ../nbs/01b_finding.ipynb #bundled
+# %% ../nbs/02_finding.ipynb #bundled
 ASSETS = Path(book.__file__).parent / "assets"  # where the bundled models are
 
 
@@ -263,7 +263,7 @@ def local_path(
         raise FileNotFoundError(f"No folder {name[:200]!r} ({seen}): check the path.")
     return None
 
-# %% ../nbs/01b_finding.ipynb #listing-of
+# %% ../nbs/02_finding.ipynb #listing-of
 def listing_of(folder) -> str:
     "The first names in a folder, for messages."
     there = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
@@ -292,7 +292,7 @@ def find_local(
             "fetch the missing file into it."
         )
 
-# %% ../nbs/01b_finding.ipynb #cache-home
+# %% ../nbs/02_finding.ipynb #cache-home
 @checked
 def cache_home(cache_dir: str | os.PathLike | None = None) -> str:
     "The cache: `cache_dir`, or what the environment says, or ~/.cache/huggingface/hub."
@@ -303,7 +303,7 @@ def cache_home(cache_dir: str | os.PathLike | None = None) -> str:
     path = os.path.expanduser(cache_dir or hub or os.path.join(home, "hub"))
     return os.path.abspath(os.path.expandvars(path))
 
-# %% ../nbs/01b_finding.ipynb #repo-folder
+# %% ../nbs/02_finding.ipynb #repo-folder
 COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -337,7 +337,7 @@ def find_commit(
         return home, long[0] if len(long) == 1 else name
     return home, name
 
-# %% ../nbs/01b_finding.ipynb #snapshot
+# %% ../nbs/02_finding.ipynb #snapshot
 @checked
 def snapshot(repo: str, revision: str | None = None, cache_dir=None) -> str | None:
     "The folder of a revision in the cache, or None if nothing of it is there."
@@ -345,7 +345,7 @@ def snapshot(repo: str, revision: str | None = None, cache_dir=None) -> str | No
     folder = os.path.join(home, "snapshots", commit)
     return folder if os.path.isdir(folder) else None
 
-# %% ../nbs/01b_finding.ipynb #endpoint
+# %% ../nbs/02_finding.ipynb #endpoint
 def endpoint() -> str:
     "The address of the Hub: `HF_ENDPOINT`, else https://huggingface.co."
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
@@ -357,7 +357,7 @@ def is_offline() -> bool:
     value = env("HF_HUB_OFFLINE") or env("TRANSFORMERS_OFFLINE") or ""
     return value.upper() in ("1", "ON", "YES", "TRUE")
 
-# %% ../nbs/01b_finding.ipynb #from-cache
+# %% ../nbs/02_finding.ipynb #from-cache
 @checked
 def from_cache(
     repo: str, file: str, revision: str | None = None, cache_dir=None
@@ -369,7 +369,7 @@ def from_cache(
     absent = os.path.exists(os.path.join(home, ".no_exist", commit, *file.split("/")))
     return (path if os.path.isfile(path) else None), absent
 
-# %% ../nbs/01b_finding.ipynb #ask
+# %% ../nbs/02_finding.ipynb #ask
 def ask(
     repo: str, file: str, revision: str, token,
     patience,  # a `Patience`: how long to wait
@@ -404,7 +404,7 @@ def ask(
         )
     return commit
 
-# %% ../nbs/01b_finding.ipynb #fetch
+# %% ../nbs/02_finding.ipynb #fetch
 def fetch(
     repo: str,
     file: str,
@@ -428,7 +428,7 @@ def fetch(
             )
     return commit, path
 
-# %% ../nbs/01b_finding.ipynb #download
+# %% ../nbs/02_finding.ipynb #download
 def download(
     repo: str, file: str, required: bool, hub: dict, **extra
 ) -> str | None:  # the path; None: not there, and not required
@@ -457,7 +457,7 @@ def download(
     remember(home, revision, commit)
     return path
 
-# %% ../nbs/01b_finding.ipynb #find-on-hub
+# %% ../nbs/02_finding.ipynb #find-on-hub
 def find_on_hub(
     repo: str,
     file: str,
@@ -485,7 +485,7 @@ def find_on_hub(
         )
     return None
 
-# %% ../nbs/01b_finding.ipynb #cached-file
+# %% ../nbs/02_finding.ipynb #cached-file
 @checked
 def cached_file(
     name_or_path: str | os.PathLike,  # folder, file, bundled name or Hub repository
@@ -507,7 +507,7 @@ def cached_file(
     file = f"{hub['subfolder']}/{filename}".lstrip("/")
     return find_on_hub(name, file, required, hub)
 
-# %% ../nbs/01b_finding.ipynb #shards-of
+# %% ../nbs/02_finding.ipynb #shards-of
 @checked
 def shards_of(
     index: str | os.PathLike,  # path of a *.index.json
@@ -524,7 +524,7 @@ def shards_of(
             )
     return sorted(set(names.values()))
 
-# %% ../nbs/01b_finding.ipynb #pin
+# %% ../nbs/02_finding.ipynb #pin
 @checked
 def pin(
     path: str,  # where a file was found
@@ -534,7 +534,7 @@ def pin(
     m = re.search(r"[\\/]snapshots[\\/]([0-9a-f]{40})[\\/]", path)
     return {**hub, "revision": m[1]} if m else hub
 
-# %% ../nbs/01b_finding.ipynb #weight-files
+# %% ../nbs/02_finding.ipynb #weight-files
 @checked
 def weight_files(
     name_or_path: str | os.PathLike,  # folder, weights file, bundled or Hub name
