@@ -203,9 +203,10 @@ def run_body(
             mask, causal = padding_mask(attention_mask), False
         along = Along(mask, causal, output_attentions, **heard)
         model.place(along, x, position_ids, past)
-        if model.skip_padding and mask is not None and attention_mask.dim() == 2:
+        padded = not decoder and mask is not None and attention_mask.dim() == 2
+        if model.skip_padding and padded:
             wanted = output_attentions or output_hidden_states or torch.is_grad_enabled()
-            along.places = None if decoder or past or wanted else Places(attention_mask)
+            along.places = None if past or wanted else Places(attention_mask)
         x, states, maps, cross = run_layers(
             model, layers, along.gather(x), along, cache, output_hidden_states)
     except (RuntimeError, ValueError):

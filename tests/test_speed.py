@@ -224,3 +224,15 @@ def test_a_step_of_generation_looks_at_one_value(how):
 def test_only_models_are_made_quicker(wrong):
     with pytest.raises(TypeError, match="model should be Module"):
         optimize_for_inference(wrong)
+
+
+def test_a_packed_decoder_reads_several_tokens_behind_a_cache():
+    "Without an attention mask there is still the causal one, and nothing is padding"
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(minihf.GPT2Config(vocab_size=40, n_positions=32, n_embd=16, n_layer=2, n_head=2)).eval()
+    ids = torch.randint(40, (2, 9))
+    want = model(ids).logits
+    packed = optimize_for_inference(model)
+    with torch.inference_mode():
+        past = packed(ids[:, :4]).past_key_values
+        torch.testing.assert_close(packed(ids[:, 4:], past_key_values=past).logits, want[:, 4:], atol=1e-5, rtol=1e-4)
