@@ -183,14 +183,13 @@ def options(config, output_attentions, output_hidden_states, return_dict) -> tup
 def run_body(
     model,  # has `embed(input_ids, token_type_ids, position_ids, inputs_embeds, past)`
     layers,  # as for `run_layers`
-    decoder: bool,  # hide what comes later, and fill a cache
+    decoder: bool,  # hide what comes later, and fill a cache; an encoder only reads one
     input_ids=None, attention_mask=None, token_type_ids=None, position_ids=None,
     inputs_embeds=None, encoder_hidden_states=None, encoder_attention_mask=None,
     past_key_values=None, use_cache=None, output_attentions=False, output_hidden_states=False,
 ) -> tuple[Tensor, dict]:  # the last x (b, s, d); what else was asked for, by its field
     "Check, embed, mask, run the layers. Raises: ValueError naming the input that doesn't fit."
-    use_cache = decoder and use_cache  # an encoder only reads a cache
-    cache, keep = start_cache(model, past_key_values, use_cache, len(layers))
+    cache, keep = start_cache(model, past_key_values, decoder and use_cache, len(layers))
     past = 0 if cache is None else cache.get_seq_length()
     s = check_inputs(
         model.longest, input_ids, inputs_embeds, attention_mask, past, position_ids)
